@@ -1,0 +1,164 @@
+package testkit
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// consulConfig is what no flag of the agent can say. No update check: a test talks to loopback only. No cache in DNS answers,
+// so that a balancer under test sees a node come and go at once.
+const consulConfig = `
+disable_update_check = true
+connect { enabled = false }
+peering { enabled = false }
+dns_config { service_ttl { "*" = "0s" } }
+`
+
+// Consul starts a Consul agent of its own on free loopback ports, waits until it leads its cluster of one and returns its HTTP
+// address, "http://127.0.0.1:<port>". It keeps nothing on disk and is killed when the test ends. The program is
+// bin/tools/consul, which `make setup` builds.
+func Consul(t testing.TB) string { return StartConsul(t).URL }
+
+// ConsulServer is a Consul agent of one test: for tests of what happens while Consul is away, and of its DNS. Its methods are
+// called by the test's goroutine only.
+type ConsulServer struct {
+	URL string // of the HTTP API
+	DNS string // host:port, UDP and TCP
+
+	process
+	bin   string
+	node  string   // the agent's name, by which a stranger on its port would be found out
+	ports []string // HTTP, DNS, server, LAN gossip, WAN gossip
+}
+
+// StartConsul is Consul for tests that stop and restart the agent.
+func StartConsul(t testing.TB) *ConsulServer {
+	t.Helper()
+	bin, err := tool("consul")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &ConsulServer{process: process{t: t, name: "consul"}, bin: bin}
+	t.Cleanup(s.Stop)
+	// Between choosing ports and binding them somebody else may take one: then others are chosen.
+	for range 5 {
+		s.ports = []string{freePort(t), freePort(t), freePort(t), freePort(t), freePort(t)}
+		s.URL, s.DNS, s.node = "http://127.0.0.1:"+s.ports[0], "127.0.0.1:"+s.ports[1], "test-"+s.ports[0]+"-"+s.ports[2]
+		if err = s.start(); err == nil {
+			return s
+		}
+	}
+	t.Fatalf("consul: %v", err)
+	return nil
+}
+
+// Start starts a stopped agent again, empty, at the same addresses.
+func (s *ConsulServer) Start() {
+	s.t.Helper()
+	if err := s.start(); err != nil {
+		s.t.Fatalf("consul: start again: %v", err)
+	}
+}
+
+// start runs the agent and returns when it leads; the error of one that ended instead holds its last words.
+func (s *ConsulServer) start() error {
+	cmd := exec.Command(s.bin, "agent", "-dev", "-node", s.node, "-disable-host-node-id", "-log-level", "info",
+		"-bind", "127.0.0.1", "-client", "127.0.0.1", "-http-port", s.ports[0], "-dns-port", s.ports[1],
+		"-server-port", s.ports[2], "-serf-lan-port", s.ports[3], "-serf-wan-port", s.ports[4],
+		"-grpc-port", "-1", "-grpc-tls-port", "-1", "-hcl", consulConfig)
+	cmd.Env = withoutConsul(os.Environ())
+	// The agent says this once it leads and its own catalog has it: from here on registrations work.
+	if err := s.run(cmd, "Synced node info", startLimit); err != nil {
+		return err
+	}
+	if err := s.verify(); err != nil {
+		s.Stop()
+		return err
+	}
+	return nil
+}
+
+// verify asks whoever answers on the port for its name and the leader.
+func (s *ConsulServer) verify() error {
+	var self struct{ Config struct{ NodeName string } }
+	if err := s.get("/v1/agent/self", &self); err != nil {
+		return err
+	}
+	if self.Config.NodeName != s.node {
+		return fmt.Errorf("%s is answered by another agent, %q", s.URL, self.Config.NodeName)
+	}
+	var leader string
+	if err := s.get("/v1/status/leader", &leader); err != nil {
+		return err
+	}
+	if leader == "" {
+		return fmt.Errorf("%s has no leader", s.URL)
+	}
+	return nil
+}
+
+// get decodes the JSON that the agent answers at path.
+func (s *ConsulServer) get(path string, into any) error {
+	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+path, nil)
+	if err != nil {
+		return err
+	}
+	req.Close = true // leaves no idle connection for a leak check to find
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s answered %s: %s", path, resp.Status, body)
+	}
+	return json.Unmarshal(body, into)
+}
+
+// withoutConsul drops the CONSUL_ variables: they would configure the agent.
+func withoutConsul(env []string) []string {
+	var kept []string
+	for _, kv := range env {
+		if !strings.HasPrefix(kv, "CONSUL_") {
+			kept = append(kept, kv)
+		}
+	}
+	return kept
+}
+
+// tool finds a program that `make setup` built into bin/tools of this repository.
+func tool(name string) (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			break
+		}
+		up := filepath.Dir(dir)
+		if up == dir {
+			return "", fmt.Errorf("%s: no go.mod above the test's folder, so bin/tools cannot be found", name)
+		}
+		dir = up
+	}
+	path := filepath.Join(dir, "bin", "tools", name)
+	if _, err := os.Stat(path); err != nil {
+		return "", fmt.Errorf("%s is missing (%w). Get it with: make setup", name, err)
+	}
+	return path, nil
+}

@@ -1,0 +1,61 @@
+package testkit
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+)
+
+// outputKept is how much of a program's output is kept, in bytes: what it said before it failed.
+const outputKept = 16 << 10
+
+// output is where a started program writes: it keeps the end of it and wakes whoever waits for a text.
+// The program's copier goroutines write; the test reads.
+type output struct {
+	mu    sync.Mutex
+	buf   []byte
+	wrote chan struct{} // closed and replaced at each write
+}
+
+func newOutput() *output { return &output{wrote: make(chan struct{})} }
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.buf = append(o.buf, p...)
+	if extra := len(o.buf) - outputKept; extra > 0 {
+		o.buf = append([]byte(nil), o.buf[extra:]...)
+	}
+	close(o.wrote)
+	o.wrote = make(chan struct{})
+	return len(p), nil
+}
+
+func (o *output) read() (text string, wrote <-chan struct{}) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return string(o.buf), o.wrote
+}
+
+// await returns when text has been written. It fails with what was written instead when the program ends or limit passes.
+func (o *output) await(text string, exited <-chan struct{}, limit time.Duration) error {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	for {
+		got, wrote := o.read()
+		if strings.Contains(got, text) {
+			return nil
+		}
+		select {
+		case <-wrote:
+		case <-exited:
+			if got, _ = o.read(); strings.Contains(got, text) {
+				return nil
+			}
+			return fmt.Errorf("ended before it said %q: %s", text, got)
+		case <-timer.C:
+			return fmt.Errorf("did not say %q within %v: %s", text, limit, got)
+		}
+	}
+}
