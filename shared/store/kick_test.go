@@ -1,0 +1,321 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/goleak"
+
+	"weever/shared/apierr"
+	"weever/shared/room"
+	"weever/shared/testkit"
+)
+
+// watch runs WatchKicks until the test ends and gives what it saw.
+func watch(t *testing.T, s *Store) <-chan KickRecord {
+	t.Helper()
+	seen := make(chan KickRecord, 1000)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.WatchKicks(ctx, func(k KickRecord) { seen <- k }) }()
+	t.Cleanup(func() {
+		cancel()
+		select {
+		case err := <-done:
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("WatchKicks returned %v", err)
+			}
+		case <-time.After(5 * time.Second):
+			t.Error("WatchKicks did not end with its context")
+		}
+	})
+	return seen
+}
+
+// next waits for the next record of id, skipping those of others.
+func next(t *testing.T, seen <-chan KickRecord, id string) KickRecord {
+	t.Helper()
+	limit := time.After(10 * time.Second)
+	for {
+		select {
+		case k := <-seen:
+			if k.ID.String() == id {
+				return k
+			}
+		case <-limit:
+			t.Fatalf("no kick of %s came", id)
+		}
+	}
+}
+
+func mustKick(t *testing.T, s *Store, rm, id string) {
+	t.Helper()
+	if err := s.Kick(t.Context(), mustRoom(t, rm), room.Pub, mustID(t, id)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestKickRevokesAndTells(t *testing.T) {
+	eachRedis(t, func(t *testing.T, s *Store) {
+		ctx := t.Context()
+		lobby, alice, bob := mustRoom(t, "lobby"), mustID(t, "alice"), mustID(t, "bob")
+		seen := watch(t, s)
+		for _, id := range []room.ID{alice, bob} {
+			if _, err := s.SetToken(ctx, lobby, room.Sub, id, "secret", time.Hour); err != nil {
+				t.Fatal(err)
+			}
+		}
+		before := time.Now()
+		if at, err := s.KickedAt(ctx, lobby, room.Sub, alice); err != nil || !at.IsZero() {
+			t.Fatalf("kicked at %v, %v", at, err)
+		}
+		if err := s.Kick(ctx, lobby, room.Sub, alice); err != nil {
+			t.Fatal(err)
+		}
+		wantCode(t, s.CheckToken(ctx, lobby, room.Sub, alice, "secret"), apierr.BadToken)
+		if err := s.CheckToken(ctx, lobby, room.Sub, bob, "secret"); err != nil {
+			t.Fatalf("somebody else's token: %v", err)
+		}
+		k := next(t, seen, "alice")
+		if k.Room != lobby || k.Role != room.Sub || k.Inc < before.Add(-time.Minute).UnixMicro() {
+			t.Fatalf("got %+v", k)
+		}
+		at, err := s.KickedAt(ctx, lobby, room.Sub, alice)
+		if err != nil || at.UnixMicro() != k.Inc {
+			t.Fatalf("kicked at %v, %v; the record says %d", at, err, k.Inc)
+		}
+		if at, err := s.KickedAt(ctx, lobby, room.Sub, bob); err != nil || !at.IsZero() {
+			t.Fatalf("bob kicked at %v, %v", at, err)
+		}
+		// The next kick is newer, and a token set after the kick works.
+		if err := s.Kick(ctx, lobby, room.Sub, alice); err != nil {
+			t.Fatal(err)
+		}
+		if again := next(t, seen, "alice"); again.Inc <= k.Inc {
+			t.Fatalf("incarnation went from %d to %d", k.Inc, again.Inc)
+		}
+		if _, err := s.SetToken(ctx, lobby, room.Sub, alice, "secret", time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.CheckToken(ctx, lobby, room.Sub, alice, "secret"); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestIncarnationNeverFallsAndStaysExact(t *testing.T) {
+	eachRedis(t, func(t *testing.T, s *Store) {
+		ctx := t.Context()
+		lobby := mustRoom(t, "lobby")
+		ahead := time.Now().Add(30 * time.Minute).UnixMicro() // a counter that another Redis' clock had driven
+		if err := s.rdb.Set(ctx, s.key(lobby, "inc"), ahead, time.Hour).Err(); err != nil {
+			t.Fatal(err)
+		}
+		mustKick(t, s, "lobby", "alice")
+		got, err := s.rdb.Get(ctx, s.key(lobby, "inc")).Int64()
+		if err != nil || got != ahead+1 {
+			t.Fatalf("got %d, %v; want %d", got, err, ahead+1)
+		}
+		ttl, err := s.rdb.TTL(ctx, s.key(lobby, "inc")).Result()
+		if err != nil || ttl < 50*time.Minute || ttl > time.Hour {
+			t.Fatalf("the counter lives for %v, %v", ttl, err)
+		}
+	})
+}
+
+func TestKicksInOrderAndNoneLost(t *testing.T) {
+	eachRedis(t, func(t *testing.T, s *Store) {
+		seen := watch(t, s)
+		const n = 600 // more than one batch
+		for i := range n {
+			mustKick(t, s, "lobby", "p"+string(rune('a'+i%26)))
+		}
+		mustKick(t, s, "lobby", "last")
+		var last int64
+		for i := range n + 1 {
+			select {
+			case k := <-seen:
+				if k.Inc <= last {
+					t.Fatalf("record %d: %d after %d", i, k.Inc, last)
+				}
+				last = k.Inc
+			case <-time.After(10 * time.Second):
+				t.Fatalf("%d of %d records came", i, n+1)
+			}
+		}
+	})
+}
+
+func TestWatchBeginsNearTheEnd(t *testing.T) {
+	eachRedis(t, func(t *testing.T, s *Store) {
+		old := time.Now().Add(-20 * time.Second).UnixMilli()
+		err := s.rdb.XAdd(t.Context(), &redis.XAddArgs{
+			Stream: s.kicksKey(), ID: formatMS(old), Values: []string{"room", "lobby", "role", "pub", "id", "old", "inc", "1"},
+		}).Err()
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustKick(t, s, "lobby", "recent") // before the watcher's first contact: it must learn of it
+		seen := watch(t, s)
+		select {
+		case k := <-seen:
+			if k.ID.String() != "recent" {
+				t.Fatalf("got %+v", k)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatal("the recent kick did not come")
+		}
+	})
+}
+
+func TestMalformedRecordsAreSkippedAndLogged(t *testing.T) {
+	eachRedis(t, func(t *testing.T, s *Store) {
+		var log syncBuffer
+		s.Log = slog.New(slog.NewTextHandler(&log, nil))
+		seen := watch(t, s)
+		mustKick(t, s, "lobby", "first")
+		next(t, seen, "first")
+		for _, fields := range [][]string{
+			{"x", "y"},
+			{"room", "lob*by", "role", "pub", "id", "a", "inc", "1"},
+			{"room", "lobby", "role", "spy", "id", "a", "inc", "1"},
+			{"room", "lobby", "role", "pub", "id", "a b", "inc", "1"},
+			{"room", "lobby", "role", "pub", "id", "a", "inc", "1e9"},
+			{"room", "lobby", "role", "pub", "id", "a", "inc", "-1"},
+			{"room", "lobby", "role", "pub", "id", "a", "inc", "99999999999999999999"},
+		} {
+			if err := s.rdb.XAdd(t.Context(), &redis.XAddArgs{Stream: s.kicksKey(), Values: fields}).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		mustKick(t, s, "lobby", "second")
+		if k := <-seen; k.ID.String() != "second" {
+			t.Fatalf("got %+v", k)
+		}
+		if got := strings.Count(log.String(), "kick record skipped"); got != 7 {
+			t.Errorf("%d of 7 skipped records logged:\n%s", got, log.String())
+		}
+	})
+}
+
+func TestOldRecordsAreTrimmed(t *testing.T) {
+	eachRedis(t, func(t *testing.T, s *Store) {
+		ctx := t.Context()
+		old := time.Now().Add(-2 * time.Hour).UnixMilli()
+		for i := range 500 { // approximate trimming removes whole nodes of 100 entries
+			err := s.rdb.XAdd(ctx, &redis.XAddArgs{Stream: s.kicksKey(), ID: formatMS(old + int64(i)), Values: []string{"a", "b"}}).Err()
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		mustKick(t, s, "lobby", "alice")
+		if n, err := s.rdb.XLen(ctx, s.kicksKey()).Result(); err != nil || n > 101 {
+			t.Fatalf("%d records kept, %v", n, err)
+		}
+	})
+}
+
+func TestNoKickIsMissedWhileTheWatcherIsCutOff(t *testing.T) {
+	url := testkit.Redis(t)
+	path := testkit.NewProxy(t, strings.TrimPrefix(url, "redis://"))
+	watcher, kicker := openAt(t, "redis://"+path.Addr), openAt(t, url)
+	seen := watch(t, watcher)
+	mustKick(t, kicker, "lobby", "before")
+	next(t, seen, "before")
+	path.Cut()
+	wantCode(t, watcher.Ping(t.Context()), apierr.Unavailable)
+	mustKick(t, kicker, "lobby", "during1")
+	mustKick(t, kicker, "lobby", "during2")
+	path.Heal()
+	for _, want := range []string{"during1", "during2"} {
+		select {
+		case k := <-seen:
+			if k.ID.String() != want {
+				t.Fatalf("got %+v, want %s", k, want)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("the kick of %s was missed", want)
+		}
+	}
+}
+
+func TestWatchSurvivesARedisThatLostEverything(t *testing.T) {
+	srv := testkit.StartRedis(t)
+	var log syncBuffer
+	s := openAt(t, srv.URL)
+	s.Log = slog.New(slog.NewTextHandler(&log, nil))
+	seen := watch(t, s)
+	// The newest record of the old Redis is ahead of the clock of the new one.
+	ahead := time.Now().Add(time.Hour).UnixMilli()
+	err := s.rdb.XAdd(t.Context(), &redis.XAddArgs{
+		Stream: s.kicksKey(), ID: formatMS(ahead), Values: []string{"room", "lobby", "role", "pub", "id", "ahead", "inc", "1"},
+	}).Err()
+	if err != nil {
+		t.Fatal(err)
+	}
+	next(t, seen, "ahead")
+	srv.Stop()
+	wantCode(t, s.Kick(t.Context(), mustRoom(t, "lobby"), room.Pub, mustID(t, "alice")), apierr.Unavailable)
+	srv.Start()
+	mustKick(t, s, "lobby", "alice")
+	next(t, seen, "alice")
+}
+
+func TestWatchGoesOnAfterAFreeze(t *testing.T) {
+	srv := testkit.StartRedis(t)
+	s := openAt(t, srv.URL)
+	seen := watch(t, s)
+	mustKick(t, s, "lobby", "before")
+	next(t, seen, "before")
+	srv.Pause()
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	wantCode(t, s.Kick(ctx, mustRoom(t, "lobby"), room.Pub, mustID(t, "during")), apierr.Unavailable)
+	srv.Resume()
+	mustKick(t, s, "lobby", "after")
+	next(t, seen, "after")
+}
+
+func TestWatchWaitsForARedisThatIsNotThereYet(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	srv := testkit.StartRedis(t)
+	srv.Stop()
+	t.Run("watch", func(t *testing.T) {
+		s := openAt(t, srv.URL)
+		seen := watch(t, s)
+		wantCode(t, s.Ping(t.Context()), apierr.Unavailable)
+		srv.Start()
+		mustKick(t, s, "lobby", "alice")
+		next(t, seen, "alice")
+	})
+	srv.Stop()
+}
+
+// formatMS is the id of a record written at that time.
+func formatMS(ms int64) string { return strconv.FormatInt(ms, 10) + "-0" }
+
+// syncBuffer is a log that is written and read at the same time.
+type syncBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
