@@ -1,0 +1,159 @@
+package down
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/pion/rtcp"
+
+	"weever/mediad/internal/fanout"
+	"weever/mediad/internal/fanout/codec"
+	"weever/mediad/internal/fanout/drop"
+	"weever/mediad/internal/fanout/timeline"
+)
+
+// maxGap is the most packets by which a stream may jump and still be one run. Receivers take a larger hole for a new sender anyway
+// (RFC 3550 appendix A.1 has 3000), and nobody would ask for what was in it.
+const maxGap = 1000
+
+// run is a stretch of one stream during which output follows input by constant offsets. It begins when the track turns to a stream,
+// or when the stream jumps. Retransmissions reach back to its beginning.
+type run struct {
+	clock    uint32
+	pt, rtx  uint8
+	first    uint64 // index of its first packet
+	out      uint64 // sequence number of that, counted on without wrapping
+	newest   uint64 // highest index sent
+	time     timeline.Map
+	shift    codec.Shift
+	reported [4]sentReport // ring of the last sender reports
+	reports  int
+}
+
+// last is where the output stands, across runs.
+type last struct {
+	seq     uint64    // highest sequence number sent, counted on without wrapping; 0: none
+	ts      uint32    // its timestamp
+	at      time.Time // when
+	numbers codec.Numbers
+}
+
+// sentReport is what finds the round-trip time when a receiver report comes back (RFC 3550 section 6.4.1).
+type sentReport struct {
+	mid uint32 // the middle 32 bits of its NTP time
+	at  time.Time
+}
+
+// jumps reports whether p is too far from the run to belong to it.
+func (r *run) jumps(p *fanout.Packet) bool {
+	return p.Index > r.newest+maxGap || p.Index+maxGap < r.newest
+}
+
+// follow returns the run that begins with p: sequence numbers go on by one, timestamps by the time that has passed: sound at least by
+// a packet, for it must not overlap, pictures at least by a millisecond. More would make the output's clock run ahead with each switch.
+func (t *Track) follow(s *source, p *fanout.Packet) run {
+	r := run{clock: s.stream.Clock(), pt: uint8(s.format.params.PayloadType), rtx: s.format.rtx, first: p.Index, newest: p.Index}
+	begin := p.Timestamp
+	if t.last.seq == 0 {
+		// Far from the wrap, which a receiver that misses the first packets would not notice (RFC 3711 section 3.3.1).
+		r.out = 1<<16 + uint64(rand.Uint32()&0x3fff)
+	} else {
+		r.out = t.last.seq + 1
+		least := r.clock / 1000
+		if !s.stream.Video() {
+			least = r.clock / 50
+		}
+		begin = timeline.Later(t.last.ts, p.At.Sub(t.last.at), r.clock, least)
+		r.shift = codec.ShiftAfter(t.last.numbers, p.Desc.Numbers(p.Payload))
+	}
+	r.time = timeline.Begin(p.Timestamp, begin, p.Speed, p.Pivot, r.clock)
+	return r
+}
+
+// send writes one packet of the present run. It reports false if the transport is not up and the packet was not taken; the caller
+// holds mu.
+func (t *Track) send(p *fanout.Packet) bool {
+	r := &t.run
+	if p.Index < r.first {
+		t.drops.Add(drop.Reordered, 1)
+		return true
+	}
+	seq := r.out + (p.Index - r.first)
+	payload := t.payload(p)
+	n, err := t.write(p, uint16(seq), t.out.ssrc, r.pt, payload)
+	switch {
+	case err != nil:
+		t.drops.Add(drop.WriteFailed, 1)
+	case n == 0: // pion's way of saying that SRTP has no keys yet
+		t.drops.Add(drop.NotConnected, 1)
+		return false
+	default:
+		t.stats.Packets++
+		t.stats.Bytes += uint64(len(payload))
+		t.resend.guard.Earn(len(payload))
+	}
+	r.newest = max(r.newest, p.Index)
+	if seq > t.last.seq {
+		t.last = last{seq: seq, ts: t.out.header.Timestamp, at: p.At, numbers: t.last.numbers}
+		if n := p.Desc.Numbers(payload); n.Has {
+			t.last.numbers = n
+		}
+	}
+	return true
+}
+
+// payload returns what is to be sent of p: its own bytes if they can stay as they are, else a renumbered copy, valid until the next call.
+func (t *Track) payload(p *fanout.Packet) []byte {
+	if !t.run.shift.Moves(p.Desc) {
+		return p.Payload
+	}
+	o := &t.out
+	o.buf = append(o.buf[:0], p.Payload...)
+	t.run.shift.Apply(p.Desc, o.buf)
+	return o.buf
+}
+
+// write hands one packet to the transport.
+func (t *Track) write(p *fanout.Packet, seq uint16, ssrc uint32, pt uint8, payload []byte) (int, error) {
+	o := &t.out
+	if o.writer == nil {
+		return 0, nil
+	}
+	h := &o.header
+	h.Version, h.Marker, h.PayloadType, h.SequenceNumber, h.SSRC = 2, p.Marker, pt, seq, ssrc
+	h.Timestamp = t.run.time.Out(p.Timestamp)
+	h.Extension, h.ExtensionProfile, h.Extensions = false, 0, h.Extensions[:0] // interceptors add theirs
+	if p.HasLevel && o.ids.Level != 0 {
+		o.ext[0] = p.Level
+		_ = h.SetExtension(o.ids.Level, o.ext[:1])
+	}
+	if p.HasOrientation && o.ids.Orientation != 0 {
+		o.ext[1] = p.Orientation
+		_ = h.SetExtension(o.ids.Orientation, o.ext[1:])
+	}
+	return o.writer.WriteRTP(h, payload)
+}
+
+// reportNow makes the first sender report of a run, so that sound and picture are together from the start.
+func (t *Track) reportNow(s *source) (send func()) {
+	r, ok := s.stream.Report()
+	if !ok {
+		return nil
+	}
+	return t.reportFor(s, r)
+}
+
+// reportFor makes a sender report of the output out of one of the input (RFC 3550 section 6.4.1): the publisher's wall clock stays, so
+// that tracks of one publisher stay in step. The caller holds mu and calls what is returned, if anything, without it.
+func (t *Track) reportFor(s *source, r fanout.SenderReport) (send func()) {
+	if s != t.cur || t.cfg.WriteRTCP == nil || !t.bound {
+		return nil
+	}
+	t.run.reported[t.run.reports%len(t.run.reported)] = sentReport{mid: uint32(r.NTP >> 16), at: time.Now()}
+	t.run.reports++
+	report := &rtcp.SenderReport{
+		SSRC: t.out.ssrc, NTPTime: r.NTP, RTPTime: t.run.time.Live(r.RTP),
+		PacketCount: uint32(t.stats.Packets), OctetCount: uint32(t.stats.Bytes),
+	}
+	return func() { _ = t.cfg.WriteRTCP([]rtcp.Packet{report}) } // the transport is going away: pion tells the session
+}

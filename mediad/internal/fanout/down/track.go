@@ -1,0 +1,241 @@
+// Package down makes of the streams that a viewer watches in one place, one after the other, a single outgoing RTP stream.
+//
+// A Track is one m-line of one viewer. The session that made it tells it what to show (Switch), whether (Pause) and hands it what the
+// viewer reports (HandleRTCP); pion binds it to a transport; the fan-out's Stream feeds it. It stops with Switch(nil, nil).
+package down
+
+import (
+	"errors"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
+	"github.com/pion/webrtc/v4"
+
+	"weever/mediad/internal/fanout"
+	"weever/mediad/internal/fanout/codec"
+	"weever/mediad/internal/fanout/drop"
+)
+
+// freshAfter is the silence after which the next stream may begin with an old key frame: sooner, the viewer would see again what
+// it has just seen.
+const freshAfter = 500 * time.Millisecond
+
+// Config is what a Track needs to be made.
+type Config struct {
+	Kind webrtc.RTPCodecType // audio or video
+
+	// WriteRTCP sends to the viewer: PeerConnection.WriteRTCP. It must not block. May be nil: no sender reports then.
+	WriteRTCP func([]rtcp.Packet) error
+}
+
+// Track is one outgoing track of one viewer; it implements webrtc.TrackLocal.
+//
+// All methods may be called by any goroutine at any time. The one mutex is held while a burst of packets is written to the transport,
+// never while another party's code runs, except that of pion's write path and of the Stream.
+type Track struct {
+	cfg   Config
+	msid  atomic.Pointer[msid]
+	drops drop.Counters
+
+	mu      sync.Mutex
+	bound   bool
+	started bool
+	paused  bool
+	cur     *source     // what the viewer gets
+	next    *source     // what it is to get, from the first packet that can begin
+	retry   *time.Timer // attaches next again; nil: not running
+	out     output
+	run     run
+	last    last
+	resend  resends
+	stats   Stats
+}
+
+type msid struct{ stream, track string }
+
+// output is what pion negotiated.
+type output struct {
+	writer  webrtc.TrackLocalWriter
+	id      string // of the binding
+	ssrc    uint32
+	rtxSSRC uint32 // 0: no retransmission stream
+	ids     fanout.ExtIDs
+	formats []format
+
+	header rtp.Header // reused for every packet
+	ext    [2]byte    // backs the header's extensions
+	buf    []byte     // a payload that had to be changed; made on first use
+}
+
+// format is one codec that the viewer can be sent.
+type format struct {
+	params webrtc.RTPCodecParameters
+	rtx    uint8 // payload type of its retransmissions, 0: none
+}
+
+// New returns a track that is not bound and shows nothing.
+func New(cfg Config) (*Track, error) {
+	if cfg.Kind != webrtc.RTPCodecTypeAudio && cfg.Kind != webrtc.RTPCodecTypeVideo {
+		return nil, errors.New("a track is audio or video")
+	}
+	t := &Track{cfg: cfg}
+	t.msid.Store(&msid{})
+	t.resend.seq = uint16(rand.Uint32())
+	return t, nil
+}
+
+// SetMsid sets what SDP says of the track from the next offer or answer on (RFC 8830).
+func (t *Track) SetMsid(streamID, trackID string) { t.msid.Store(&msid{streamID, trackID}) }
+
+// ID returns the track part of the msid.
+func (t *Track) ID() string { return t.msid.Load().track }
+
+// StreamID returns the stream part of the msid.
+func (t *Track) StreamID() string { return t.msid.Load().stream }
+
+// RID returns "": a viewer is sent one layer.
+func (t *Track) RID() string { return "" }
+
+// Kind returns audio or video.
+func (t *Track) Kind() webrtc.RTPCodecType { return t.cfg.Kind }
+
+// Bind is called by pion when a round of negotiation has settled the codecs. It returns the format of the present stream, if there
+// is one and it fits, else the first; which one is used is decided anew for each stream. A sender keeps its Track for life: another
+// one on the same SSRC would begin with numbers that SRTP takes for a replay.
+func (t *Track) Bind(ctx webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	formats := formatsOf(ctx.CodecParameters())
+	if len(formats) == 0 {
+		return webrtc.RTPCodecParameters{}, webrtc.ErrUnsupportedCodec
+	}
+	ids := fanout.ExtIDsOf(ctx.HeaderExtensions()).OneByte()
+	t.out.writer, t.out.id, t.out.formats, t.out.ids = ctx.WriteStream(), ctx.ID(), formats, ids
+	t.out.ssrc, t.out.rtxSSRC = uint32(ctx.SSRC()), uint32(ctx.SSRCRetransmission())
+	t.bound = true
+	t.attach()
+	if want := t.wanted(); want != nil {
+		if f, fits := t.best(want.stream); fits {
+			return f.params, nil
+		}
+	}
+	return formats[0].params, nil
+}
+
+// Unbind is called by pion when the track's sender stops or gets another track.
+func (t *Track) Unbind(ctx webrtc.TrackLocalContext) error {
+	t.mu.Lock()
+	if !t.bound || t.out.id != ctx.ID() {
+		t.mu.Unlock()
+		return webrtc.ErrUnbindFailed
+	}
+	t.bound, t.out.writer = false, nil
+	freed := t.suspend()
+	t.mu.Unlock()
+	freed.run()
+	return nil
+}
+
+// Start says that the transport is up. pion binds tracks before that and swallows what is written: a key frame would be lost.
+// Calling it again does nothing.
+func (t *Track) Start() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.started = true
+	t.attach()
+}
+
+// Switch makes the track show s; nil: nothing. The stream before it goes on until s has a packet that can begin (of video a key
+// frame, which is asked for), so that nothing stands still meanwhile; unless it has been silent, when s begins with its cached key
+// frame if there is one. release, which may be nil, is called once, by any goroutine and without a lock, when the track has no more
+// use for s; it must not block. Switching to the stream that is shown already only calls release.
+func (t *Track) Switch(s *fanout.Stream, release func()) {
+	t.mu.Lock()
+	freed := t.retarget(s, release)
+	t.mu.Unlock()
+	freed.run()
+}
+
+// Pause stops and resumes the output, keeping the stream for later.
+func (t *Track) Pause(on bool) {
+	t.mu.Lock()
+	var freed freed
+	t.paused = on
+	if on {
+		freed = t.suspend()
+	} else {
+		t.attach()
+	}
+	t.mu.Unlock()
+	freed.run()
+}
+
+// Accepts reports whether the viewer negotiated a format for such a stream; false before Bind.
+func (t *Track) Accepts(mediaType, fmtp string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	_, m := t.match(mediaType, fmtp)
+	return m != codec.None
+}
+
+// Stats is a reading of a track's counters since it was made, and of the viewer's last report.
+type Stats struct {
+	Packets, Bytes       uint64 // sent, without retransmissions; payload bytes
+	Resent, ResentBytes  uint64
+	Nacks, KeyframeAsked uint64 // packets asked for again; PLI and FIR
+
+	Lost         uint32        // packets, cumulative (RFC 3550 section 6.4.1)
+	FractionLost float64       // since the report before, 0 to 1
+	Jitter       time.Duration // as the viewer measures it
+	RTT          time.Duration // 0: not known yet
+
+	Waiting bool // a stream is set, but has had no packet to begin with
+	Drops   drop.Counts
+}
+
+// Stats reads the counters.
+func (t *Track) Stats() Stats {
+	t.mu.Lock()
+	st := t.stats
+	st.Waiting = t.next != nil
+	t.mu.Unlock()
+	st.Drops = t.drops.Read()
+	return st
+}
+
+// best finds the format that takes s best; the caller holds mu.
+func (t *Track) best(s *fanout.Stream) (best format, fits bool) {
+	best, grade := t.match(s.Codec(), s.Fmtp())
+	return best, grade != codec.None
+}
+
+func (t *Track) match(mediaType, fmtp string) (best format, grade codec.Match) {
+	for _, f := range t.out.formats {
+		if m := codec.Matches(mediaType, fmtp, f.params.MimeType, f.params.SDPFmtpLine); m > grade {
+			best, grade = f, m
+		}
+	}
+	return best, grade
+}
+
+// formatsOf lists the codecs with their retransmission payload types (RFC 4588 section 8.1).
+func formatsOf(params []webrtc.RTPCodecParameters) (formats []format) {
+	rtx := make(map[string]uint8)
+	for _, p := range params {
+		if strings.HasSuffix(strings.ToLower(p.MimeType), "/rtx") {
+			rtx[codec.Param(p.SDPFmtpLine, "apt", "")] = uint8(p.PayloadType)
+		}
+	}
+	for _, p := range params {
+		if !strings.HasSuffix(strings.ToLower(p.MimeType), "/rtx") {
+			formats = append(formats, format{params: p, rtx: rtx[strconv.Itoa(int(p.PayloadType))]})
+		}
+	}
+	return formats
+}

@@ -1,0 +1,311 @@
+package fanout
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/pion/rtp"
+
+	"weever/mediad/internal/fanout/codec"
+	"weever/mediad/internal/fanout/drop"
+	"weever/mediad/internal/fanout/keyframe"
+)
+
+// ErrMalformed is wrapped by the errors of WriteRTP: the packet was dropped and counted, the stream goes on.
+var ErrMalformed = errors.New("malformed RTP packet")
+
+// StreamConfig describes one layer of one track of a publisher.
+type StreamConfig struct {
+	Codec       string // media type, "video/VP8" or "audio/opus"
+	Fmtp        string // format parameters as negotiated with the publisher
+	Clock       uint32 // RTP clock rate in Hz
+	PayloadType uint8  // the payload type that WriteRTP lets through; 0: any
+
+	// KeyframeWish asks the publisher for a key frame, at most twice a second. Any goroutine may call it, also one that holds a
+	// viewer's lock: it must not block, nor call a stream or a viewer. May be nil.
+	KeyframeWish func()
+
+	// Held makes the stream keep its sinks waiting until Release, while its history is filled from elsewhere.
+	Held bool
+}
+
+// Stream is one layer of one track: its history and its sinks.
+//
+// Concurrency: WriteRTP, WritePackets and WriteReport are called by one goroutine, the writer. Everything else may be called by any
+// goroutine at any time. mu is held for one copy of a packet or of the list of sinks, never while a sink works, so that neither a
+// viewer who joins nor a slow one holds up the writer. Close does not wait for calls under way.
+type Stream struct {
+	cfg    StreamConfig
+	codec  codec.Codec
+	wishes *keyframe.Wisher
+	drops  drop.Counters
+
+	// Owned by the writer.
+	header rtp.Header
+	one    [1]Packet
+
+	mu       sync.Mutex
+	ring     ring
+	sinks    []*attachment // live ones; never changed in place
+	held     []*attachment // waiting for Release
+	holding  bool
+	wished   bool // a key frame was asked for while holding
+	closed   bool
+	done     chan struct{} // closed by Close: ends replays
+	suspect  uint64        // index+1 of the last packet that was too old; see index
+	report   SenderReport
+	reportAt time.Time // zero: no report yet
+	keys     bool      // a key frame was recognised once
+	packets  uint64
+	bytes    uint64
+}
+
+// NewStream returns a stream without packets or sinks.
+func NewStream(cfg StreamConfig) (*Stream, error) {
+	c := codec.Of(cfg.Codec)
+	if c == codec.Unknown && !strings.HasPrefix(strings.ToLower(cfg.Codec), "video/") {
+		return nil, fmt.Errorf("codec %q is neither audio nor video", cfg.Codec)
+	}
+	if cfg.Clock < 1000 || cfg.Clock > 1_000_000 {
+		return nil, fmt.Errorf("clock rate of %s must be 1000 to 1000000 Hz, not %d", cfg.Codec, cfg.Clock)
+	}
+	return &Stream{
+		cfg: cfg, codec: c, wishes: keyframe.New(cfg.KeyframeWish), ring: newRing(cfg.Clock),
+		holding: cfg.Held, done: make(chan struct{}),
+	}, nil
+}
+
+// Codec returns the media type.
+func (s *Stream) Codec() string { return s.cfg.Codec }
+
+// Fmtp returns the publisher's format parameters.
+func (s *Stream) Fmtp() string { return s.cfg.Fmtp }
+
+// Clock returns the RTP clock rate in Hz.
+func (s *Stream) Clock() uint32 { return s.cfg.Clock }
+
+// Video reports whether a viewer has to begin with a key frame.
+func (s *Stream) Video() bool { return s.codec != codec.Audio }
+
+// WriteRTP takes one packet as read from the network; raw is borrowed. ids are the publisher's header extensions. An error wraps
+// ErrMalformed and concerns this packet only. A packet of another payload type (comfort noise, telephone events) is counted and
+// dropped without error.
+func (s *Stream) WriteRTP(raw []byte, ids ExtIDs) error {
+	if len(raw) > MaxPacket {
+		s.drops.Add(drop.Oversized, 1)
+		return fmt.Errorf("%w: %d bytes are more than %d", ErrMalformed, len(raw), MaxPacket)
+	}
+	if err := s.parse(raw, ids); err != nil {
+		s.drops.Add(drop.Malformed, 1)
+		return err
+	}
+	if s.cfg.PayloadType != 0 && s.header.PayloadType != s.cfg.PayloadType {
+		s.drops.Add(drop.PayloadType, 1)
+		return nil
+	}
+	s.WritePackets(s.one[:])
+	return nil
+}
+
+// parse validates raw and sets s.one (RFC 3550 section 5.1, RFC 8285 section 4).
+func (s *Stream) parse(raw []byte, ids ExtIDs) error {
+	h := &s.header
+	n, err := h.Unmarshal(raw)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: %w", ErrMalformed, err)
+	case h.Version != 2:
+		return fmt.Errorf("%w: version %d", ErrMalformed, h.Version)
+	}
+	end := len(raw)
+	if h.Padding {
+		if pad := int(raw[end-1]); pad == 0 || pad > end-n {
+			return fmt.Errorf("%w: %d bytes of padding in %d of payload", ErrMalformed, pad, end-n)
+		}
+		end -= int(raw[end-1])
+	}
+	s.one[0] = Packet{Seq: h.SequenceNumber, Timestamp: h.Timestamp, Marker: h.Marker, Payload: raw[n:end]}
+	p := &s.one[0]
+	if ids.Level != 0 {
+		if v := h.GetExtension(ids.Level); len(v) > 0 {
+			p.HasLevel, p.Level = true, v[0]
+		}
+	}
+	if ids.Orientation != 0 {
+		if v := h.GetExtension(ids.Orientation); len(v) > 0 {
+			p.HasOrientation, p.Orientation = true, v[0]
+		}
+	}
+	return nil
+}
+
+// WritePackets takes packets that arrived together, in order of arrival. The slice and the payloads are borrowed; the slice's
+// elements are overwritten.
+func (s *Stream) WritePackets(burst []Packet) {
+	now := time.Now()
+	n, granted := 0, false
+	s.mu.Lock()
+	for i := range burst {
+		p := &burst[i]
+		p.At, p.Speed = now, 0
+		if reason, ok := s.admit(p); !ok {
+			s.drops.Add(reason, 1)
+			continue
+		}
+		granted = granted || s.ring.key == p.Index
+		burst[n] = *p
+		n++
+	}
+	sinks := s.sinks
+	s.mu.Unlock()
+	if granted {
+		s.wishes.Granted()
+	}
+	if n == 0 {
+		return
+	}
+	for _, a := range sinks {
+		a.sink.WritePackets(burst[:n])
+	}
+}
+
+// admit numbers p, describes it and stores it, or says why not; the caller holds mu.
+func (s *Stream) admit(p *Packet) (drop.Reason, bool) {
+	if s.closed {
+		return drop.Closed, false
+	}
+	if len(p.Payload) > MaxPacket {
+		return drop.Oversized, false
+	}
+	var ok bool
+	if p.Index, ok = s.index(p.Seq); !ok {
+		return drop.Late, false
+	}
+	if s.ring.holds(p.Index) {
+		return drop.Duplicate, false
+	}
+	p.Desc = s.codec.Read(p.Payload)
+	s.keys = s.keys || p.Desc.Keyframe
+	s.ring.put(p)
+	s.packets++
+	s.bytes += uint64(len(p.Payload))
+	return 0, true
+}
+
+// index counts seq on without wrapping, nearest to the newest packet. What lies further back than the history reaches is late; far
+// back, two in a row are a sender that began anew (RFC 3550 appendix A.1), and the count goes on a good half turn later. "Far" is
+// beyond what a NACK to the publisher can bring (pion asks for 512 back).
+func (s *Stream) index(seq uint16) (index uint64, ok bool) {
+	const turn, far = 1 << 16, 600
+	newest := s.ring.newest
+	if newest == 0 {
+		return turn + uint64(seq), true
+	}
+	index = newest + uint64(int64(int16(seq-uint16(newest))))
+	if s.ring.reaches(index) {
+		s.suspect = 0
+		return index, true
+	}
+	if s.suspect == index && newest-index > far {
+		s.suspect = 0
+		return index + turn, true
+	}
+	s.suspect = index + 1
+	return 0, false
+}
+
+// WriteReport takes a sender report of the publisher.
+func (s *Stream) WriteReport(r SenderReport) {
+	s.mu.Lock()
+	s.report, s.reportAt = r, time.Now()
+	sinks := s.sinks
+	closed := s.closed
+	s.mu.Unlock()
+	if closed {
+		return
+	}
+	for _, a := range sinks {
+		a.sink.WriteReport(r)
+	}
+}
+
+// Report returns a sender report that holds for this moment, extrapolated from the last one written; false before the first.
+func (s *Stream) Report() (SenderReport, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.reportAt.IsZero() {
+		return SenderReport{}, false
+	}
+	age := time.Since(s.reportAt)
+	return SenderReport{
+		NTP: s.report.NTP + uint64(age/time.Second)<<32 + uint64(age%time.Second)<<32/uint64(time.Second),
+		RTP: s.report.RTP + uint32(uint64(age.Seconds()*float64(s.cfg.Clock))),
+	}, true
+}
+
+// RequestKeyframe asks the publisher for a key frame, coalesced with the wishes of all other viewers: at most one goes out in 500 ms,
+// one made meanwhile at the end of that time unless a key frame has begun by then. It does nothing for audio.
+func (s *Stream) RequestKeyframe() {
+	s.mu.Lock()
+	waits := s.holding
+	s.wished = s.wished || waits // for Release
+	s.mu.Unlock()
+	if s.Video() && !waits {
+		s.wishes.Ask()
+	}
+}
+
+// HasKeyframes reports whether a key frame was ever recognised. When none is in a stream that flows, its payloads cannot be read
+// (they may be encrypted end to end) and waiting for one is vain.
+func (s *Stream) HasKeyframes() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.keys
+}
+
+// Lookup fills p with the packet of this index for a retransmission. The payload is copied behind dst[:len(dst)]; the extended dst is
+// returned. It reports false when the history does not hold the packet.
+func (s *Stream) Lookup(index uint64, p *Packet, dst []byte) ([]byte, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ring.get(index, p, dst)
+}
+
+// Close ends the stream: what is written from now on is dropped, replays stop, no further wish goes out. Sinks are not told.
+func (s *Stream) Close() {
+	s.mu.Lock()
+	if !s.closed {
+		s.closed = true
+		close(s.done)
+		s.sinks, s.held = nil, nil
+	}
+	s.mu.Unlock()
+	s.wishes.Stop()
+}
+
+// StreamStats is a reading of a stream's counters since it was made.
+type StreamStats struct {
+	Packets, Bytes uint64 // admitted; payload bytes
+	Wishes         uint64 // key frames asked for
+	Sinks          int
+	Memory         int // bytes held by the history
+	Drops          drop.Counts
+}
+
+// Stats reads the counters.
+func (s *Stream) Stats() StreamStats {
+	s.mu.Lock()
+	st := StreamStats{Packets: s.packets, Bytes: s.bytes, Sinks: len(s.sinks) + len(s.held), Memory: s.ring.memory()}
+	s.mu.Unlock()
+	st.Wishes, st.Drops = s.wishes.Sent(), s.drops.Read()
+	return st
+}
+
+// without returns list without a, in a new array.
+func without(list []*attachment, a *attachment) []*attachment {
+	return slices.DeleteFunc(slices.Clone(list), func(x *attachment) bool { return x == a })
+}
