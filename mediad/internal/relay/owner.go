@@ -1,0 +1,161 @@
+package relay
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"weever/mediad/internal/fanout"
+	"weever/mediad/internal/nodecall"
+	"weever/mediad/internal/relay/batch"
+)
+
+const (
+	maxLeases   = 1024 // per stream: one per node that watches it
+	replayChunk = 192 << 10
+	replayRead  = 16 // packets read from the history at a time
+)
+
+// publication is a stream of this node that others may ask for. It is guarded by the relay's mutex.
+type publication struct {
+	subject string
+	stream  *fanout.Stream
+	leases  map[string]time.Time // who wants it → until when
+	sender  *batch.Sender        // nil: nobody does
+	detach  func()
+}
+
+// Publish lets other nodes ask for stream until unpublish is called. The stream stays the caller's, who closes it afterwards.
+func (r *Relay) Publish(key Key, stream *fanout.Stream) (unpublish func(), err error) {
+	subject, err := key.subject(r.prefix)
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return nil, ErrClosed
+	}
+	if r.publications[subject] != nil {
+		return nil, fmt.Errorf("%w: published already", ErrKey)
+	}
+	p := &publication{subject: subject, stream: stream, leases: make(map[string]time.Time)}
+	r.publications[subject] = p
+	return func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.publications[subject] == p {
+			p.stopSending()
+			delete(r.publications, subject)
+		}
+	}, nil
+}
+
+// serveInterest takes, renews or ends a lease.
+func (r *Relay) serveInterest(c call) ([]byte, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p := r.publications[c.Subject]
+	if p == nil {
+		return nil, &nodecall.RemoteError{Code: unknownStream}
+	}
+	now := time.Now()
+	ttl := min(time.Duration(min(max(c.TTL, 0), maxTTL.Milliseconds()))*time.Millisecond, maxTTL)
+	if ttl == 0 {
+		delete(p.leases, c.Lease)
+	} else if _, known := p.leases[c.Lease]; known || len(p.leases) < maxLeases {
+		p.leases[c.Lease] = now.Add(ttl)
+	} else {
+		return nil, &nodecall.RemoteError{Code: nodecall.Busy}
+	}
+	r.settle(p, now)
+	return nil, nil
+}
+
+// settle drops leases that are over, and sends or stops sending accordingly; the caller holds mu.
+func (r *Relay) settle(p *publication, now time.Time) {
+	var until time.Time
+	for lease, end := range p.leases {
+		if !now.Before(end) {
+			delete(p.leases, lease)
+		} else if end.After(until) {
+			until = end
+		}
+	}
+	if len(p.leases) == 0 {
+		p.stopSending()
+		return
+	}
+	fresh := p.sender == nil
+	if fresh {
+		p.sender = batch.NewSender(r.out, p.subject, p.stream.Video())
+	}
+	p.sender.Lease(until)
+	if fresh {
+		p.detach = p.stream.AttachLive(p.sender)
+	}
+}
+
+// stopSending leaves the bus; the caller holds the relay's mu.
+func (p *publication) stopSending() {
+	if p.sender == nil {
+		return
+	}
+	p.detach()
+	p.sender.Close()
+	p.sender, p.detach = nil, nil
+}
+
+// expire ends leases that were not renewed.
+func (r *Relay) expire(now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, p := range r.publications {
+		r.settle(p, now)
+	}
+}
+
+// find returns the stream of a call.
+func (r *Relay) find(subject string) (*fanout.Stream, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if p := r.publications[subject]; p != nil {
+		return p.stream, nil
+	}
+	return nil, &nodecall.RemoteError{Code: unknownStream}
+}
+
+// serveKeyframe passes a wish on; the stream gathers those of all nodes and viewers.
+func (r *Relay) serveKeyframe(c call) ([]byte, error) {
+	stream, err := r.find(c.Subject)
+	if err == nil {
+		stream.RequestKeyframe()
+	}
+	return nil, err
+}
+
+// serveReplay answers with the cursor to go on from (8 bytes; 0: there is no more) and a media message.
+func (r *Relay) serveReplay(c call) ([]byte, error) {
+	stream, err := r.find(c.Subject)
+	if err != nil {
+		return nil, err
+	}
+	limit := min(replayChunk, int(r.cfg.Media.MaxPayload())/2)
+	reply := batch.AppendHeader(make([]byte, 8, 64<<10), 0)
+	burst, buf := make([]fanout.Packet, 0, replayRead), make([]byte, 0, replayRead*fanout.MaxPacket)
+	cursor, records := c.Cursor, 0
+	for records+replayRead <= batch.MaxRecords && len(reply)+replayRead*batch.MaxRecord <= limit {
+		burst, buf, cursor = stream.ReadCached(cursor, burst, buf)
+		for i := range burst {
+			reply = batch.AppendPacket(reply, &burst[i])
+		}
+		if records += len(burst); len(burst) < cap(burst) {
+			break
+		}
+	}
+	if records == 0 {
+		cursor = 0
+	}
+	binary.BigEndian.PutUint64(reply, uint64(cursor))
+	return reply, nil
+}
