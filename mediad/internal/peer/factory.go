@@ -1,0 +1,216 @@
+// Package peer reads offers and builds the PeerConnections that answer them.
+//
+// The session package asks it for a connection per POST. Everything that is per node — certificate, UDP port, codecs, timeouts —
+// lives in the Factory; the connection belongs to the session, which closes it.
+package peer
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/pion/dtls/v3"
+	"github.com/pion/ice/v4"
+	"github.com/pion/interceptor"
+	"github.com/pion/interceptor/pkg/nack"
+	"github.com/pion/interceptor/pkg/report"
+	"github.com/pion/interceptor/pkg/twcc"
+	"github.com/pion/webrtc/v4"
+
+	"weever/mediad/internal/pionlog"
+	"weever/shared/room"
+)
+
+// MaxMessage is the largest data-channel message taken or sent, in bytes: Chromium's own limit.
+const MaxMessage = 256 << 10
+
+// Timeouts of ICE. pion knows no consent checks (RFC 7675); any authenticated packet is taken as a sign of life, and a
+// keepalive is sent after that long a silence so that there is one.
+const (
+	pubSilence   = 3 * time.Second // then a publisher is away
+	pubKeepalive = time.Second
+	subSilence   = 5 * time.Second
+	subFailed    = 10 * time.Second // after the silence: 15 s in all, then a subscriber is gone
+	subKeepalive = 2 * time.Second
+)
+
+// maxNacks is how often a publisher is asked for one packet: pion does not see that it came by RTX and would ask on.
+const maxNacks = 10
+
+// Config is what all connections of a node share.
+type Config struct {
+	UDPMux       ice.UDPMux
+	PublicIPs    []netip.Addr  // advertised as host candidates in place of the local addresses of their family
+	Loopback     bool          // peers on loopback are welcome
+	ResumeWindow time.Duration // how long a silent publisher's connection is kept
+	Log          *slog.Logger
+}
+
+// Factory makes connections. It is safe for concurrent use and has nothing to stop.
+type Factory struct {
+	cert webrtc.Certificate
+	kits map[variant]*kit
+}
+
+// kit is what the connections of one variant share. Their API is made per connection: pion's buffers are per API.
+type kit struct {
+	media    *webrtc.MediaEngine
+	settings webrtc.SettingEngine
+	chain    *interceptor.Registry
+}
+
+// api makes the API of one connection, whose streams are counted by a.
+func (k *kit) api(a *allowance) *webrtc.API {
+	se := k.settings
+	se.BufferFactory = a.buffer
+	return webrtc.NewAPI(webrtc.WithMediaEngine(k.media), webrtc.WithSettingEngine(se), webrtc.WithInterceptorRegistry(k.chain))
+}
+
+// variant names one of the kits: pion's DTLS role and codec list are per API.
+type variant struct {
+	role       room.Role
+	dtlsClient bool // answer "active": the offer said passive
+}
+
+// New prepares a Factory; it makes the node's DTLS certificate, which lives as long as the process.
+func New(cfg Config) (*Factory, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("peer: making the DTLS key: %w", err)
+	}
+	cert, err := webrtc.GenerateCertificate(key)
+	if err != nil {
+		return nil, fmt.Errorf("peer: making the DTLS certificate: %w", err)
+	}
+	f := &Factory{cert: *cert, kits: map[variant]*kit{}}
+	for _, role := range []room.Role{room.Pub, room.Sub} {
+		for _, client := range []bool{false, true} {
+			v := variant{role, client}
+			if f.kits[v], err = newKit(cfg, v); err != nil {
+				return nil, fmt.Errorf("peer: %w", err)
+			}
+		}
+	}
+	return f, nil
+}
+
+func newKit(cfg Config, v variant) (*kit, error) {
+	me, err := mediaEngine(v.role == room.Pub)
+	if err != nil {
+		return nil, err
+	}
+	se, err := settings(cfg, v)
+	if err != nil {
+		return nil, err
+	}
+	chain := &interceptor.Registry{}
+	if v.role == room.Pub {
+		if err := receiverChain(chain); err != nil {
+			return nil, err
+		}
+	}
+	return &kit{media: me, settings: *se, chain: chain}, nil
+}
+
+// receiverChain is what a publisher needs of us: receiver reports, NACKs, transport-wide feedback. Viewers have no chain at
+// all: package fanout answers their NACKs from the shared history and writes their sender reports.
+func receiverChain(chain *interceptor.Registry) error {
+	reports, err := report.NewReceiverInterceptor()
+	if err != nil {
+		return err
+	}
+	nacks, err := nack.NewGeneratorInterceptor(nack.GeneratorMaxNacksPerPacket(maxNacks))
+	if err != nil {
+		return err
+	}
+	feedback, err := twcc.NewSenderInterceptor()
+	if err != nil {
+		return err
+	}
+	chain.Add(reports)
+	chain.Add(nacks)
+	chain.Add(feedback)
+	return nil
+}
+
+func settings(cfg Config, v variant) (*webrtc.SettingEngine, error) {
+	se := &webrtc.SettingEngine{LoggerFactory: pionlog.New(cfg.Log)}
+	se.SetICEUDPMux(cfg.UDPMux)
+	se.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6})
+	se.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
+	se.DisableActiveTCP(true)
+	se.SetIncludeLoopbackCandidate(cfg.Loopback)
+	se.SetRemoteIPFilter(func(ip net.IP) bool { return remoteAllowed(ip, cfg.Loopback) })
+	if len(cfg.PublicIPs) > 0 {
+		external := make([]string, len(cfg.PublicIPs))
+		for i, ip := range cfg.PublicIPs {
+			external[i] = ip.String()
+		}
+		err := se.SetICEAddressRewriteRules(webrtc.ICEAddressRewriteRule{
+			External: external, AsCandidateType: webrtc.ICECandidateTypeHost, Mode: webrtc.ICEAddressRewriteReplace,
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	if v.role == room.Pub {
+		se.SetICETimeouts(pubSilence, cfg.ResumeWindow+subFailed, pubKeepalive)
+	} else {
+		se.SetICETimeouts(subSilence, subFailed, subKeepalive)
+	}
+	// GCM costs a third of AES-CM with SHA-1 (RFC 7714). Chromium takes it from a DTLS server, so be that wherever the offer allows.
+	se.SetSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80)
+	se.SetDTLSInsecureSkipHelloVerify(true) // the ICE check has verified the address already
+	se.DetachDataChannels()
+	se.SetSCTPMaxMessageSize(MaxMessage)
+	role := webrtc.DTLSRoleServer
+	if v.dtlsClient {
+		role = webrtc.DTLSRoleClient
+	}
+	return se, se.SetAnsweringDTLSRole(role)
+}
+
+// remoteAllowed refuses candidates that would make the node send to itself or to a cloud's metadata service.
+func remoteAllowed(ip net.IP, loopback bool) bool {
+	if ip.IsLoopback() {
+		return loopback
+	}
+	if addr, ok := netip.AddrFromSlice(ip); ok && slices.Contains(metadataAddrs(), addr.Unmap()) {
+		return false
+	}
+	return !ip.IsLinkLocalUnicast() && !ip.IsLinkLocalMulticast() && !ip.IsMulticast() && !ip.IsUnspecified()
+}
+
+// metadataAddrs are the services of clouds that answer any machine of theirs and are not link-local: AWS over IPv6, Azure, Alibaba.
+func metadataAddrs() []netip.Addr {
+	return []netip.Addr{
+		netip.AddrFrom16([16]byte{0: 0xfd, 2: 0x0e, 3: 0xc2, 14: 0x02, 15: 0x54}),
+		netip.AddrFrom4([4]byte{168, 63, 129, 16}),
+		netip.AddrFrom4([4]byte{100, 100, 100, 200}),
+	}
+}
+
+// Accept makes a connection for the offer and applies the offer to it. The caller owns the connection and must Close it.
+func (f *Factory) Accept(o *Offer) (*webrtc.PeerConnection, error) {
+	streams := &allowance{role: o.Role}
+	pc, err := f.kits[variant{o.Role, o.dtlsPassive}].api(streams).NewPeerConnection(webrtc.Configuration{
+		Certificates: []webrtc.Certificate{f.cert},
+		BundlePolicy: webrtc.BundlePolicyMaxBundle,
+		SDPSemantics: webrtc.SDPSemanticsUnifiedPlan,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("peer: %w", err)
+	}
+	streams.pc.Store(pc)
+	if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: o.SDP}); err != nil {
+		_ = pc.Close()
+		return nil, badSDP(err, "the offer was parsed but could not be applied")
+	}
+	return pc, nil
+}
