@@ -1,0 +1,39 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+// No test may leave a goroutine behind: nodes, clients and backends all end with the test that started them.
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestExitCodes(t *testing.T) {
+	t.Setenv("WEEVER_REDIS", "")
+	for name, c := range map[string]struct {
+		args []string
+		code int
+		says string
+	}{
+		"version":      {[]string{"version"}, 0, "mediad"},
+		"help":         {[]string{"--help"}, 0, "--udp-port"},
+		"unknown flag": {[]string{"--nonsense"}, 2, "nonsense"},
+		"two faults at once": {
+			[]string{"--port=99999", "--udp-port=x", "--plain-http"}, 2, "--udp-port",
+		},
+		"a private API for all": {[]string{"--plain-http", "--private-host=0.0.0.0"}, 2, "--admin-token"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out, errs bytes.Buffer
+			if code := run(c.args, &out, &errs); code != c.code {
+				t.Errorf("exit code %d, want %d", code, c.code)
+			}
+			if said := out.String() + errs.String(); !strings.Contains(said, c.says) {
+				t.Errorf("does not say %q: %s", c.says, said)
+			}
+		})
+	}
+}

@@ -1,0 +1,230 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"golang.org/x/sync/errgroup"
+
+	"weever/mediad/internal/httpapi"
+	"weever/mediad/internal/nodecall"
+	"weever/mediad/internal/peer"
+	"weever/mediad/internal/publicip"
+	"weever/mediad/internal/relay"
+	"weever/mediad/internal/roster"
+	"weever/mediad/internal/session"
+	"weever/mediad/internal/tlsconf"
+	"weever/mediad/internal/udpio"
+	"weever/shared/events"
+	"weever/shared/nodes"
+	"weever/shared/room"
+	"weever/shared/store"
+)
+
+// contactRetry is the time between attempts to reach Redis and NATS for the first time.
+const contactRetry = 500 * time.Millisecond
+
+// node is one media node. newNode opens its sockets, Run serves until its context ends; the cluster tests run the same object as
+// the binary does.
+type node struct {
+	cfg      Config
+	log      *slog.Logger
+	instance string
+
+	udp     *udpio.Mux
+	public  []listener // the public API, under TLS and, in development, in the plain too
+	private net.Listener
+	tls     *tlsconf.Reloader // nil: plain HTTP or self-signed
+
+	store    *store.Store
+	control  *nats.Conn // room events and node calls
+	media    *nats.Conn // the relay alone, so that media never delays control
+	calls    *nodecall.Calls
+	relay    *relay.Relay
+	roster   *roster.Roster
+	sessions *session.Service // set by Run before the gate opens
+
+	gate    atomic.Pointer[http.Handler]     // the public handler; nil until the backends were reached
+	foreign atomic.Pointer[nodecall.Handler] // answers other nodes for our sessions; nil as long
+}
+
+var errNotYet = errors.New("waiting for first contact with Redis and NATS")
+
+// newNode validates what can only be seen by trying: it opens all sockets, or none and says which failed.
+func newNode(cfg Config, log *slog.Logger) (_ *node, err error) {
+	n := &node{cfg: cfg, log: log.With("node", cfg.Node.ID), instance: session.NewInstance()}
+	defer func() {
+		if err != nil {
+			n.close()
+		}
+	}()
+	if err := n.listen(); err != nil {
+		return nil, err
+	}
+	if n.store, err = store.Open(cfg.Shared.Redis.Value(), cfg.Shared.Namespace); err != nil {
+		return nil, err
+	}
+	n.store.Log = n.log
+	if n.control, err = connectNATS(cfg.Shared, cfg.Node.ID+" control", n.log); err != nil {
+		return nil, err
+	}
+	if n.media, err = connectNATS(cfg.Shared, cfg.Node.ID+" media", n.log); err != nil {
+		return nil, err
+	}
+	if n.calls, err = nodecall.New(n.control, cfg.Shared.Namespace, n.instance, n.log); err != nil {
+		return nil, err
+	}
+	if err = n.calls.Handle(httpapi.VerbSession, n.answerForeign); err != nil {
+		return nil, err
+	}
+	n.relay, err = relay.New(relay.Config{Media: n.media, Calls: n.calls, Namespace: cfg.Shared.Namespace, Instance: n.instance, Log: n.log})
+	if err != nil {
+		return nil, err
+	}
+	n.roster = roster.New(roster.Config{Store: n.store, Bus: events.New(n.control, cfg.Shared.Namespace, n.log), Log: n.log})
+	return n, nil
+}
+
+// Run serves until ctx ends. Then it stops taking sessions, ends those it has — their records are removed and the other nodes
+// told — and closes everything.
+func (n *node) Run(ctx context.Context) error {
+	defer n.close()
+	// What sessions need to end cleanly outlives ctx.
+	core, stopCore := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopCore()
+	g, gctx := errgroup.WithContext(core)
+	front, stopFront := context.WithCancel(ctx) // ends with ctx or with the first failure
+	defer stopFront()
+	context.AfterFunc(gctx, stopFront)
+
+	for _, part := range []func(context.Context) error{n.roster.Run, n.relay.Run, n.calls.Run} {
+		g.Go(func() error { return quiet(part(gctx)) })
+	}
+	if n.tls != nil {
+		g.Go(func() error { return quiet(n.tls.Run(gctx)) })
+	}
+	g.Go(func() error { return n.serveHTTP(gctx, front) })
+	err := n.serveSessions(front, gctx, g)
+	stopCore()
+	return errors.Join(err, g.Wait())
+}
+
+// quiet turns the end of a context, which is no failure here, into nil.
+func quiet(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// serveSessions waits for the backends, then takes sessions until ctx ends and the last of them has.
+func (n *node) serveSessions(ctx, core context.Context, g *errgroup.Group) error {
+	epoch, err := n.contact(ctx)
+	if err != nil {
+		return quiet(err)
+	}
+	publicIPs := n.cfg.Media.PublicIPs
+	if n.cfg.Media.PublicIPAuto {
+		ip, err := publicip.Discover(ctx, publicip.Config{STUN: n.cfg.Media.STUN})
+		if err != nil {
+			return fmt.Errorf("--public-ip auto: %w; give the address instead", err)
+		}
+		n.log.Info("public address found", "ip", ip.String())
+		publicIPs = append(publicIPs, ip)
+	}
+	loopback := n.cfg.Media.LoopbackOnly || len(n.cfg.Media.Interfaces) > 0 && n.udp.Addrs()[0].Addr().IsLoopback()
+	peers, err := peer.New(peer.Config{
+		UDPMux: n.udp, PublicIPs: publicIPs, Loopback: loopback, ResumeWindow: n.cfg.Node.ResumeWindow, Log: n.log,
+	})
+	if err != nil {
+		return err
+	}
+	n.sessions = session.New(session.Config{
+		Owner: room.Owner{Node: n.cfg.Node.ID, Instance: n.instance, Epoch: epoch},
+		Store: n.store, Roster: n.roster, Relay: n.relay, Peers: peers,
+		ResumeWindow: n.cfg.Node.ResumeWindow, MaxSessions: n.cfg.Node.MaxSessions, Log: n.log,
+	})
+	g.Go(func() error { return quiet(n.store.WatchKicks(core, n.sessions.Kick)) })
+	announce, err := n.announcer(epoch)
+	if err != nil {
+		return err
+	}
+	api := n.publicConfig()
+	foreign, public := nodecall.Handler(httpapi.Foreign(api)), httpapi.New(api)
+	n.foreign.Store(&foreign)
+	n.gate.Store(&public)
+	if announce != nil {
+		var announced errgroup.Group
+		announced.Go(func() error { return quiet(announce.Run(ctx)) })
+		defer func() { _ = announced.Wait() }()
+	}
+	n.log.Info("serving", "url", n.PublicURL(), "udp", n.udp.Port(), "epoch", epoch)
+	return quiet(n.sessions.Run(ctx))
+}
+
+// contact waits until Redis and NATS have been reached once, and takes the epoch of this start.
+func (n *node) contact(ctx context.Context) (int64, error) {
+	reported := false
+	for {
+		epoch, err := n.store.StartEpoch(ctx, n.cfg.Node.ID)
+		if err == nil && (!n.control.IsConnected() || !n.media.IsConnected()) {
+			err = errors.New("NATS is not connected yet")
+		}
+		if err == nil {
+			return epoch, nil
+		}
+		if !reported && ctx.Err() == nil {
+			n.log.Warn("not ready: waiting for Redis and NATS", "err", err)
+			reported = true
+		}
+		select {
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		case <-time.After(contactRetry):
+		}
+	}
+}
+
+// announcer prepares the registration with Consul; nil when there is none.
+func (n *node) announcer(epoch int64) (*nodes.Agent, error) {
+	if n.cfg.Shared.Consul == "" {
+		return nil, nil
+	}
+	return nodes.New(nodes.Config{
+		Addr: n.cfg.Shared.Consul, NodeID: n.cfg.Node.ID, Service: "weever-mediad",
+		Host: n.cfg.Node.AdvertiseHost, Port: n.advertisedPort(),
+		Meta: map[string]string{
+			"epoch": strconv.FormatInt(epoch, 10), "version": version, "region": n.cfg.Node.Region, "udp_port": strconv.Itoa(n.udp.Port()),
+		},
+		HealthURL: n.PrivateURL() + "/readiness", DeregisterAfter: 2*n.cfg.Node.DrainTimeout + time.Minute, Log: n.log,
+	})
+}
+
+// close ends what newNode opened, as far as it got. HTTP listeners are closed by their servers, too; twice does no harm.
+func (n *node) close() {
+	for _, l := range n.public {
+		_ = l.Close()
+	}
+	if n.private != nil {
+		_ = n.private.Close()
+	}
+	for _, c := range []*nats.Conn{n.media, n.control} {
+		if c != nil {
+			c.Close()
+		}
+	}
+	if n.store != nil {
+		_ = n.store.Close()
+	}
+	if n.udp != nil {
+		_ = n.udp.Close()
+	}
+}
