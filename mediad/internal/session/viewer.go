@@ -158,8 +158,9 @@ func (v *viewer) answer(ctx context.Context, offer *peer.Offer) (*Answer, error)
 // enter writes the subscriber's record and starts the session: the last steps, so that a refusal leaves nothing behind.
 func (v *viewer) enter(ctx context.Context, allowed func(context.Context) error) error {
 	v.joined = time.Now().UTC()
-	err := v.writeRecord(ctx)
+	inc, err := v.writeRecord(ctx)
 	if err == nil {
+		v.id.inc = inc
 		err = allowed(ctx)
 	}
 	if err == nil {
@@ -292,21 +293,18 @@ func (v *viewer) forgetRecord() {
 	}
 }
 
-// writeRecord writes the subscriber's record, anew or again.
-func (v *viewer) writeRecord(ctx context.Context) (err error) {
-	v.id.inc, err = v.svc.cfg.Store.AddSubscriber(ctx, v.id.room, room.Subscriber{
+// writeRecord writes the subscriber's record, anew or again, and returns its incarnation.
+func (v *viewer) writeRecord(ctx context.Context) (int64, error) {
+	return v.svc.cfg.Store.AddSubscriber(ctx, v.id.room, room.Subscriber{
 		FullID: v.id.full, Session: v.id.session, Owner: v.svc.cfg.Owner, Inc: v.id.inc, JoinedAt: v.joined,
 	})
-	return err
 }
 
-// rewriteRecord puts right what an emptied Redis has lost.
+// rewriteRecord puts right what an emptied Redis has lost. The incarnation stays: others read the identity meanwhile.
 func (v *viewer) rewriteRecord() {
 	ctx, cancel := context.WithTimeout(v.ctx, opTimeout)
 	defer cancel()
-	inc := v.id.inc
-	if err := v.writeRecord(ctx); err != nil {
-		v.id.inc = inc
+	if _, err := v.writeRecord(ctx); err != nil {
 		v.log.Debug("subscriber's record not refreshed", "err", err)
 	}
 }
