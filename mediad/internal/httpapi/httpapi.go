@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
+	"net/netip"
 	"strings"
 
 	"github.com/rs/cors"
@@ -78,10 +79,11 @@ func (a *api) rest(w http.ResponseWriter, r *http.Request) {
 // request is a request whose names and token are in order.
 type request struct {
 	*http.Request
-	role  room.Role
-	room  room.Name
-	full  room.FullID
-	token string
+	role   room.Role
+	room   room.Name
+	full   room.FullID
+	token  string
+	client netip.Addr // who is behind it; invalid for what another node passes on
 }
 
 // serve validates names, runs fn and writes whatever error it returns; the one place where requests are logged.
@@ -173,13 +175,14 @@ func (a *api) post(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
+	entry := session.Entry{Room: r.room, Full: r.full, Offer: offer, Client: r.client, Allowed: allowed}
 	var ans *session.Answer
 	if r.role == room.Pub {
-		ans, err = a.Sessions.Publish(r.Context(), r.room, r.full, offer, allowed)
+		ans, err = a.Sessions.Publish(r.Context(), entry)
 	} else {
 		q := r.URL.Query()
 		opt := session.SubOptions{Manual: q.Get("sub") == "manual", Pub: strings.ReplaceAll(q.Get("pub"), " ", "+")} // a + is a space in a query, and no name has one
-		ans, err = a.Sessions.Subscribe(r.Context(), r.room, r.full, offer, opt, allowed)
+		ans, err = a.Sessions.Subscribe(r.Context(), entry, opt)
 	}
 	if err != nil {
 		return err

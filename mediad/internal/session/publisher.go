@@ -48,35 +48,34 @@ type publisher struct {
 	unsaved bool // Redis does not know the present state
 }
 
-// Publish answers an offer to publish. allowed is asked twice, before anything is done and after the incarnation was taken: a
-// kick between the two must not let the session through. The session is pending until its first packet; if that does not come
-// within 15 s, nothing has changed for anybody.
-func (s *Service) Publish(ctx context.Context, rm room.Name, full room.FullID, offer *peer.Offer, allowed func(context.Context) error) (*Answer, error) {
-	if err := s.admit(); err != nil {
+// Publish answers an offer to publish. The session is pending until its first packet; if that does not come within 15 s, nothing
+// has changed for anybody.
+func (s *Service) Publish(ctx context.Context, e Entry) (*Answer, error) {
+	if err := s.admit(e.Client); err != nil {
 		return nil, err
 	}
-	inc, err := s.cfg.Store.NextInc(ctx, rm)
+	inc, err := s.cfg.Store.NextInc(ctx, e.Room)
 	if err != nil {
 		return nil, err
 	}
-	if err := allowed(ctx); err != nil {
+	if err := e.Allowed(ctx); err != nil {
 		return nil, err
 	}
-	pc, err := s.cfg.Peers.Accept(offer)
+	pc, err := s.cfg.Peers.Accept(e.Offer)
 	if err != nil {
 		return nil, err
 	}
 	p := &publisher{
 		svc: s, pc: pc,
-		id:       identity{room.Pub, rm, full, newID(s.cfg.Owner.Instance), inc},
+		id:       e.identity(room.Pub, newID(s.cfg.Owner.Instance), inc),
 		look:     make(chan struct{}, 1),
 		restarts: make(chan restartCall),
 		inbox:    make(chan incoming, 8),
 	}
-	p.log = s.cfg.Log.With("room", rm.String(), "peer", full.String(), "inc", inc)
+	p.log = s.cfg.Log.With("room", e.Room.String(), "peer", e.Full.String(), "inc", inc)
 	p.ctx, p.cancel = context.WithCancelCause(s.base)
 	p.media = newIntake(p)
-	answer, err := p.answer(ctx, offer)
+	answer, err := p.answer(ctx, e.Offer)
 	if err != nil {
 		p.cancel(err)
 		p.media.close()

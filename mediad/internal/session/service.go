@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -48,6 +49,7 @@ type Config struct {
 	Peers        *peer.Factory
 	ResumeWindow time.Duration // how long an away publisher's sections wait
 	MaxSessions  int           // above: Unavailable; 0: no limit
+	MaxPerClient int           // sessions of one address; above: TooMany; 0: no limit
 	Log          *slog.Logger
 }
 
@@ -60,9 +62,10 @@ type Service struct {
 	mu       sync.Mutex // guards what follows
 	closing  bool
 	sessions map[string]running
-	kicks    map[kicked]kick // of the last minutes: they hold for sessions that were under way, too
-	debts    []debt          // what Redis could not be told when a session ended
-	alive    sync.WaitGroup  // one per session; added to under mu while not closing
+	clients  map[netip.Addr]int // how many of sessions each address has
+	kicks    map[kicked]kick    // of the last minutes: they hold for sessions that were under way, too
+	debts    []debt             // what Redis could not be told when a session ended
+	alive    sync.WaitGroup     // one per session; added to under mu while not closing
 }
 
 // kicked is whom a kick is about, kick what it says.
@@ -95,6 +98,22 @@ type identity struct {
 	full    room.FullID
 	session string
 	inc     int64
+	client  netip.Addr // invalid: not counted
+}
+
+// Entry is a POST whose names, token and offer are in order.
+type Entry struct {
+	Room   room.Name
+	Full   room.FullID
+	Offer  *peer.Offer
+	Client netip.Addr // whose session it is for MaxPerClient; invalid: nobody's
+	// Allowed checks the token again. It is asked after the incarnation was taken: a kick since the first check must not let the
+	// session through.
+	Allowed func(context.Context) error
+}
+
+func (e *Entry) identity(role room.Role, session string, inc int64) identity {
+	return identity{role, e.Room, e.Full, session, inc, e.Client}
 }
 
 // Answer is the outcome of a POST.
@@ -106,7 +125,7 @@ type Answer struct {
 
 // New makes a Service. Sessions can be started before Run is called.
 func New(cfg Config) *Service {
-	s := &Service{cfg: cfg, sessions: map[string]running{}, kicks: map[kicked]kick{}}
+	s := &Service{cfg: cfg, sessions: map[string]running{}, clients: map[netip.Addr]int{}, kicks: map[kicked]kick{}}
 	s.base, s.stop = context.WithCancelCause(context.Background())
 	return s
 }
@@ -217,18 +236,21 @@ func (s *Service) Counts() (publishers, viewers int) {
 }
 
 // admit reserves nothing; it refuses early what start would refuse later, before any work is done.
-func (s *Service) admit() error {
+func (s *Service) admit(client netip.Addr) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.admitLocked()
+	return s.admitLocked(client)
 }
 
-func (s *Service) admitLocked() error {
+func (s *Service) admitLocked(client netip.Addr) error {
 	if s.closing {
 		return apierr.New(apierr.Unavailable, "this node is shutting down; try again, another will answer").After(time.Second)
 	}
 	if s.cfg.MaxSessions > 0 && len(s.sessions) >= s.cfg.MaxSessions {
 		return apierr.New(apierr.Unavailable, "this node is full; try again, another may answer").After(time.Second)
+	}
+	if s.cfg.MaxPerClient > 0 && client.IsValid() && s.clients[client] >= s.cfg.MaxPerClient {
+		return apierr.New(apierr.TooMany, "this address has %d sessions here already; end one first", s.clients[client]).After(time.Second)
 	}
 	return nil
 }
@@ -237,20 +259,24 @@ func (s *Service) admitLocked() error {
 func (s *Service) start(r running, run func()) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.admitLocked(); err != nil {
+	who := r.who()
+	if err := s.admitLocked(who.client); err != nil {
 		return err
 	}
-	who := r.who()
 	if s.kicks[kicked{who.role, who.room, who.full.ID()}].inc > who.inc {
 		return apierr.New(apierr.BadToken, "the token was revoked")
 	}
 	id := who.session
 	s.sessions[id] = r
+	s.clients[who.client]++
 	s.alive.Go(func() {
 		run()
 		s.mu.Lock()
+		defer s.mu.Unlock()
 		delete(s.sessions, id)
-		s.mu.Unlock()
+		if s.clients[who.client]--; s.clients[who.client] == 0 {
+			delete(s.clients, who.client)
+		}
 	})
 	return nil
 }

@@ -85,36 +85,36 @@ type SubOptions struct {
 
 // Subscribe answers an offer to receive. With an m=application section it is a multistream session, which is sent the whole
 // room by renegotiation; without, it is a WHEP player with at most one audio and one video, and NobodyLive if there is nothing
-// to play. allowed is as for Publish.
-func (s *Service) Subscribe(ctx context.Context, rm room.Name, full room.FullID, offer *peer.Offer, opt SubOptions, allowed func(context.Context) error) (*Answer, error) {
-	if err := s.admit(); err != nil {
+// to play.
+func (s *Service) Subscribe(ctx context.Context, e Entry, opt SubOptions) (*Answer, error) {
+	if err := s.admit(e.Client); err != nil {
 		return nil, err
 	}
 	v := &viewer{
-		svc: s, id: identity{role: room.Sub, room: rm, full: full, session: newID(s.cfg.Owner.Instance)},
+		svc: s, id: e.identity(room.Sub, newID(s.cfg.Owner.Instance), 0),
 		look: make(chan struct{}, 1), restarts: make(chan restartCall), inbox: make(chan incoming, 8),
 		legs: map[legKey]*leg{}, levels: map[legKey]control.Level{}, announced: map[room.FullID]announcement{},
 		noted:  map[legKey]bool{},
-		wishes: wishes{self: full.ID(), manual: opt.Manual, spoken: map[wishKey]bool{}},
+		wishes: wishes{self: e.Full.ID(), manual: opt.Manual, spoken: map[wishKey]bool{}},
 	}
-	if !offer.Data {
+	if !e.Offer.Data {
 		v.wishes.plain = &plainWish{name: opt.Pub}
 	}
 	v.ctx, v.cancel = context.WithCancelCause(s.base)
-	v.log = s.cfg.Log.With("room", rm.String(), "peer", full.String())
+	v.log = s.cfg.Log.With("room", e.Room.String(), "peer", e.Full.String())
 	var err error
-	if v.room, err = s.cfg.Roster.Open(ctx, rm); err != nil {
+	if v.room, err = s.cfg.Roster.Open(ctx, e.Room); err != nil {
 		v.cancel(err)
 		return nil, err
 	}
-	if v.pc, err = s.cfg.Peers.Accept(offer); err != nil {
+	if v.pc, err = s.cfg.Peers.Accept(e.Offer); err != nil {
 		v.cancel(err)
 		v.room.Close()
 		return nil, err
 	}
-	answer, err := v.answer(ctx, offer)
+	answer, err := v.answer(ctx, e.Offer)
 	if err == nil {
-		err = v.enter(ctx, allowed)
+		err = v.enter(ctx, e.Allowed)
 	}
 	if err != nil {
 		v.cancel(err)
