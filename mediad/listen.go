@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"weever/mediad/internal/httpapi"
+	"weever/mediad/internal/ratelimit"
 	"weever/mediad/internal/tlsconf"
 	"weever/mediad/internal/udpio"
 	"weever/shared/apierr"
@@ -105,8 +106,14 @@ func (n *node) advertisedPort() uint16 {
 // publicConfig says what the public port serves once the node is ready.
 func (n *node) publicConfig() httpapi.Config {
 	cfg := httpapi.Config{
-		Sessions: n.sessions, Nodes: n.calls, Store: n.store, NoAuth: !n.cfg.Auth.On, Strict: n.cfg.Public.StrictETags,
-		Origins: n.cfg.Public.CORSDomains, Log: n.log,
+		Sessions: n.sessions, Nodes: n.calls, Strict: n.cfg.Public.StrictETags, Origins: n.cfg.Public.CORSDomains, Log: n.log,
+		Limits: ratelimit.New(n.cfg.Public.RatePerIP, n.cfg.Public.RatePerNode), Proxies: n.cfg.Public.TrustedProxies,
+	}
+	switch {
+	case n.cfg.Auth.On:
+		cfg.Tokens = n.store
+	case addrOf(n.public[0]).Addr().IsLoopback(): // it trusts whoever is on this machine, and so must know that they are
+		cfg.Hosts = append([]string{n.cfg.Node.AdvertiseHost}, n.cfg.Public.CORSDomains...)
 	}
 	if n.cfg.Public.Site {
 		cfg.Site = http.FileServerFS(site.FS)
@@ -152,6 +159,10 @@ func (n *node) serveHTTP(core, front context.Context) error {
 	for _, l := range n.public {
 		g.Go(func() error { return serveListener(front, l, http.HandlerFunc(n.gated), n.log) })
 	}
+	var hosts []string
+	if n.cfg.Private.AdminToken.IsZero() {
+		hosts = []string{} // localhost and addresses
+	}
 	private := httpapi.NewPrivate(httpapi.PrivateConfig{
 		Control: n.controlHandler(), AdminToken: n.cfg.Private.AdminToken.Value(), Ready: n.ready, Log: n.log,
 		Counts: func() (int, int) {
@@ -162,7 +173,9 @@ func (n *node) serveHTTP(core, front context.Context) error {
 		},
 		Backends: map[string]func(context.Context) error{"redis": n.store.Ping, "nats": n.natsUp},
 	})
-	g.Go(func() error { return serveListener(core, n.private, private, n.log) })
+	g.Go(func() error {
+		return serveListener(core, n.private, httpapi.OnlyHosts(hosts, "give it an --admin-token", private), n.log)
+	})
 	return g.Wait()
 }
 

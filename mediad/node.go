@@ -150,7 +150,7 @@ func (n *node) serveSessions(ctx, core context.Context, g *errgroup.Group) error
 	n.sessions = session.New(session.Config{
 		Owner: room.Owner{Node: n.cfg.Node.ID, Instance: n.instance, Epoch: epoch},
 		Store: n.store, Roster: n.roster, Relay: n.relay, Peers: peers,
-		ResumeWindow: n.cfg.Node.ResumeWindow, MaxSessions: n.cfg.Node.MaxSessions, Log: n.log,
+		ResumeWindow: n.cfg.Node.ResumeWindow, MaxSessions: n.cfg.Node.MaxSessions, MaxPerClient: n.cfg.Public.SessionsPerIP, Log: n.log,
 	})
 	g.Go(func() error { return quiet(n.store.WatchKicks(core, n.sessions.Kick)) })
 	announce, err := n.announcer(epoch)

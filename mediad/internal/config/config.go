@@ -11,9 +11,8 @@ import (
 	"net/url"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"weever/mediad/internal/flagval"
+	"weever/mediad/internal/ratelimit"
 	"weever/shared/room"
 )
 
@@ -75,8 +74,9 @@ type Public struct {
 
 	CORSDomains    []string // lower case, or "*"
 	TrustedProxies []netip.Prefix
-	RatePerIP      rate.Limit // requests per second; rate.Inf is no limit
-	RatePerNode    rate.Limit // requests per second; rate.Inf is no limit
+	RatePerIP      ratelimit.Rate
+	RatePerNode    ratelimit.Rate
+	SessionsPerIP  int // 0: no limit
 	StrictETags    bool
 	Site           bool
 }

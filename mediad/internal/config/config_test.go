@@ -15,10 +15,12 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
-	"golang.org/x/time/rate"
 
+	"weever/mediad/internal/ratelimit"
 	"weever/shared/room"
 )
+
+func perSecond(n int) ratelimit.Rate { return ratelimit.Rate{Count: n, Per: time.Second} }
 
 // clean empties the variables that would leak from the machine into a test.
 func clean(t *testing.T) {
@@ -74,7 +76,7 @@ func TestDefaults(t *testing.T) {
 	}
 	want := Config{
 		Public: Public{
-			Host: netip.IPv4Unspecified(), Port: 8443, PlainHTTP: true, CORSDomains: []string{"localhost"}, RatePerIP: 200, RatePerNode: 1000,
+			Host: netip.IPv4Unspecified(), Port: 8443, PlainHTTP: true, CORSDomains: []string{"localhost"}, RatePerIP: perSecond(200), RatePerNode: perSecond(1000),
 		},
 		Private: Private{Host: loopback, Port: 9443},
 		Shared:  Shared{Redis: c.Shared.Redis, NATS: c.Shared.NATS, Namespace: "weever"},
@@ -116,7 +118,7 @@ func TestEveryFlagReachesTheConfig(t *testing.T) {
 	t.Setenv("WEEVER_REGION", "")
 	t.Setenv("WEEVER_UDP_PORT", "") // as if not set
 	c := mustParse(t, "--host", "::", "--port", "9000", "--plain-http", "--cors-domain", "Example.org", "--cors-domain", "b.example",
-		"--trusted-proxies", "10.0.0.0/8,192.0.2.1", "--rate-limit", "50/s", "--strict-etags",
+		"--trusted-proxies", "10.0.0.0/8,192.0.2.1", "--rate-limit", "50/s", "--max-sessions-per-ip", "9", "--strict-etags",
 		"--private-host", "0.0.0.0", "--private-port", "9001", "--admin-token", "tok",
 		"--redis", "rediss://u:p@h:1/2", "--nats", "tls://u:p@a:1,b", "--consul", "h:8500", "--namespace", "other",
 		"--node-id", "n1", "--region", "eu-west", "--advertise-host", "n1.example", "--advertise-port", "443",
@@ -142,7 +144,7 @@ func TestEveryFlagReachesTheConfig(t *testing.T) {
 		Public: Public{
 			Host: netip.IPv6Unspecified(), Port: 9000, PlainHTTP: true, CORSDomains: []string{"example.org", "b.example"},
 			TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32")},
-			RatePerIP:      50, RatePerNode: 1000, StrictETags: true, Site: true,
+			RatePerIP:      perSecond(50), RatePerNode: perSecond(1000), SessionsPerIP: 9, StrictETags: true, Site: true,
 		},
 		Private: Private{Host: netip.IPv4Unspecified(), Port: 9001},
 		Shared:  Shared{Consul: "h:8500", Namespace: "other"},
@@ -282,7 +284,7 @@ func TestWarnings(t *testing.T) {
 	if strings.Contains(got, "short\n") {
 		t.Error("the secret is shown")
 	}
-	if got := mustParse(t, "--plain-http", "--rate-limit", "off,off").Serve; got.Public.RatePerNode != rate.Inf {
+	if got := mustParse(t, "--plain-http", "--rate-limit", "off,off").Serve; got.Public.RatePerNode.Count != 0 {
 		t.Errorf("got %+v", got)
 	}
 }

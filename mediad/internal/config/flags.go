@@ -32,10 +32,13 @@ type publicFlags struct {
 	CertFile       string   `placeholder:"FILE" help:"TLS certificate with its chain, PEM; read again when it changes."`
 	KeyFile        string   `placeholder:"FILE" help:"Key of the certificate, PEM."`
 	CORSDomain     []string `name:"cors-domain" default:"localhost" help:"Domain whose pages, and whose sub-domains' pages, may call the API; * is all. Repeatable. localhost on any port always may."`
-	TrustedProxies []string `inert:"" placeholder:"CIDR" help:"Addresses or ranges (CIDR) whose X-Forwarded-For is believed by the limits per client. Repeatable."`
-	RateLimit      string   `inert:"" default:"200/s,1000/s" help:"POST, PATCH and DELETE per client address, and per node; above: 429. Units s, m, h; off is no limit."`
-	StrictEtags    toggle   `shown:"off" help:"Refuse a PATCH without If-Match (428), as RFC 9725 asks; many clients send none."`
-	Site           toggle   `shown:"off; on with --dev" help:"Serve the demo site at /."`
+	TrustedProxies []string `placeholder:"CIDR" help:"Addresses or ranges (CIDR) whose X-Forwarded-For is believed by the limits per client. Repeatable."`
+	RateLimit      string   `default:"200/s,1000/s" help:"POST, PATCH and DELETE per client address, and per node; above: 429. Units s, m, h; off is no limit."`
+
+	MaxSessionsPerIP string `name:"max-sessions-per-ip" default:"0" help:"Sessions of one client address at most; above: 429. 0 is no limit."`
+
+	StrictEtags toggle `shown:"off" help:"Refuse a PATCH without If-Match (428), as RFC 9725 asks; many clients send none."`
+	Site        toggle `shown:"off; on with --dev" help:"Serve the demo site at /."`
 }
 
 type privateFlags struct {

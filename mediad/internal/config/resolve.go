@@ -13,9 +13,8 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"weever/mediad/internal/flagval"
+	"weever/mediad/internal/ratelimit"
 	"weever/shared/room"
 	"weever/shared/store"
 )
@@ -24,7 +23,7 @@ const (
 	sessionsPerCore = 500
 	mostSessions    = 1_000_000
 	mostMbps        = 10_000_000
-	ratePerNode     = 1000 // when --rate-limit names only the rate per client
+	ratePerNode     = 1000 // a second, when --rate-limit names only the rate per client
 )
 
 var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
@@ -63,10 +62,16 @@ func (r *reader) public(f *publicFlags, dev bool) Public {
 		Host: one(r, &f.Host, flagval.Listen), Port: one(r, &f.Port, flagval.Port),
 		PlainHTTP: r.onOff(&f.PlainHTTP, false), CertFile: f.CertFile, KeyFile: f.KeyFile,
 		CORSDomains: all(r, &f.CORSDomain, flagval.Domain), TrustedProxies: all(r, &f.TrustedProxies, flagval.Prefix),
-		StrictETags: r.onOff(&f.StrictEtags, false), Site: r.onOff(&f.Site, dev),
+		SessionsPerIP: one(r, &f.MaxSessionsPerIP, flagval.Count(mostSessions)), StrictETags: r.onOff(&f.StrictEtags, false), Site: r.onOff(&f.Site, dev),
 	}
 	rates := one(r, &f.RateLimit, flagval.Rates)
-	c.RatePerIP, c.RatePerNode = rates[0], cmp.Or(rates[1], rate.Limit(ratePerNode))
+	c.RatePerNode = ratelimit.Rate{Count: ratePerNode, Per: time.Second}
+	if len(rates) > 0 {
+		c.RatePerIP = rates[0]
+	}
+	if len(rates) > 1 {
+		c.RatePerNode = rates[1]
+	}
 	switch {
 	case c.PlainHTTP:
 		r.needs(c.CertFile == "" && c.KeyFile == "", "--plain-http and --cert-file, --key-file exclude each other")

@@ -16,8 +16,8 @@ import (
 	"time"
 
 	"github.com/pion/stun/v4"
-	"golang.org/x/time/rate"
 
+	"weever/mediad/internal/ratelimit"
 	"weever/shared/room"
 )
 
@@ -187,34 +187,32 @@ func Pattern(s string) (string, error) {
 	return s, nil
 }
 
-// Rates are two request rates, "<per client>[,<per node>]", each as "200/s", "50/m", "10/h" or "off". A missing second one
-// returns 0, which no text does: the caller's default stands.
-func Rates(s string) (r [2]rate.Limit, err error) {
-	parts := strings.Split(s, ",")
-	if len(parts) > 2 {
-		return r, errRates
-	}
-	for i, part := range parts {
-		if r[i], err = oneRate(strings.TrimSpace(part)); err != nil {
-			return [2]rate.Limit{}, err
+// Rates are one or two request rates, "<per client>[,<per node>]", each as "200/s", "50/m", "10/h" or "off".
+func Rates(s string) ([]ratelimit.Rate, error) {
+	var rates []ratelimit.Rate
+	for part := range strings.SplitSeq(s, ",") {
+		r, err := oneRate(strings.TrimSpace(part))
+		if err != nil || len(rates) == 2 {
+			return nil, errRates
 		}
+		rates = append(rates, r)
 	}
-	return r, nil
+	return rates, nil
 }
 
 var errRates = errors.New("must be one or two rates such as 200/s or 600/m (per client, per node), or off")
 
-func oneRate(s string) (rate.Limit, error) {
+func oneRate(s string) (ratelimit.Rate, error) {
 	if s == "off" {
-		return rate.Inf, nil
+		return ratelimit.Rate{}, nil
 	}
 	number, unit, _ := strings.Cut(s, "/")
-	per, ok := map[string]float64{"s": 1, "m": 60, "h": 3600}[unit]
-	n, err := strconv.ParseUint(number, 10, 32)
+	per, ok := map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour}[unit]
+	n, err := strconv.ParseUint(number, 10, 31)
 	if !ok || err != nil || n == 0 {
-		return 0, errRates
+		return ratelimit.Rate{}, errRates
 	}
-	return rate.Limit(float64(n) / per), nil
+	return ratelimit.Rate{Count: int(n), Per: per}, nil
 }
 
 // ICEServer is the URI of a STUN or TURN server (RFC 7064, RFC 7065).

@@ -28,12 +28,16 @@ type Caller interface {
 // VerbSession is the node call that Foreign serves.
 const VerbSession = "session"
 
-// foreign relays a request for a session of another process, with its headers and the body that was read of it. It is false when
-// the session is this process's to answer for.
-func (a *api) foreign(w http.ResponseWriter, r *request, id string, body []byte) (bool, error) {
+// foreign relays a request for a session of another process, which judges it whole. It is false when the session is this process's
+// to answer for.
+func (a *api) foreign(w http.ResponseWriter, r *request, id string) (bool, error) {
 	owner, ok := session.OwnerOf(id)
 	if !ok || owner == a.Sessions.Instance() || a.Nodes == nil {
 		return false, nil
+	}
+	body, err := readBody(w, r)
+	if err != nil {
+		return true, err
 	}
 	fwd := r.Clone(r.Context())
 	fwd.Body, fwd.ContentLength, fwd.TransferEncoding = io.NopCloser(bytes.NewReader(body)), int64(len(body)), nil

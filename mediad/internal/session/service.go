@@ -13,6 +13,7 @@ import (
 	"weever/mediad/internal/roster"
 	"weever/mediad/internal/sdpfrag"
 	"weever/shared/apierr"
+	"weever/shared/auth"
 	"weever/shared/events"
 	"weever/shared/room"
 	"weever/shared/store"
@@ -99,6 +100,7 @@ type identity struct {
 	session string
 	inc     int64
 	client  netip.Addr // invalid: not counted
+	token   string     // hash of the bearer of its POST
 }
 
 // Entry is a POST whose names, token and offer are in order.
@@ -107,13 +109,14 @@ type Entry struct {
 	Full   room.FullID
 	Offer  *peer.Offer
 	Client netip.Addr // whose session it is for MaxPerClient; invalid: nobody's
+	Token  string     // hash of the bearer that opened the door, for OpenedWith
 	// Allowed checks the token again. It is asked after the incarnation was taken: a kick since the first check must not let the
 	// session through.
 	Allowed func(context.Context) error
 }
 
 func (e *Entry) identity(role room.Role, session string, inc int64) identity {
-	return identity{role, e.Room, e.Full, session, inc, e.Client}
+	return identity{role, e.Room, e.Full, session, inc, e.Client, e.Token}
 }
 
 // Answer is the outcome of a POST.
@@ -308,6 +311,12 @@ func (s *Service) End(role room.Role, rm room.Name, full room.FullID, session st
 func (s *Service) Has(role room.Role, rm room.Name, full room.FullID, session string) bool {
 	_, err := s.find(role, rm, full, session)
 	return err == nil
+}
+
+// OpenedWith reports whether the session runs here and began with the token of that hash.
+func (s *Service) OpenedWith(role room.Role, rm room.Name, full room.FullID, session, hash string) bool {
+	r, err := s.find(role, rm, full, session)
+	return err == nil && auth.Equal(r.who().token, hash)
 }
 
 // Patch applies a trickle-ICE fragment: candidates only, and the result is empty; or an ICE restart, and the result is the
