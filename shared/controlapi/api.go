@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net/http"
 	"path"
-	"strings"
 	"time"
 
 	"weever/shared/apierr"
@@ -93,10 +92,11 @@ func (a *api) guard(next http.Handler) http.Handler {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Cache-Control", "no-store")
 		p := r.URL.EscapedPath()
+		tidy := path.Clean("/" + p)
 		switch {
 		case a.admin != "" && !auth.Equal(auth.Bearer(r), a.admin):
 			missing.ServeHTTP(w, r)
-		case path.Clean("/"+p) != strings.TrimSuffix(p, "/") && p != "/":
+		case p != tidy && p != tidy+"/" || p == "//":
 			unclean.ServeHTTP(w, r)
 		default:
 			next.ServeHTTP(w, r)

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"path"
 	"strings"
 	"time"
 
@@ -15,6 +16,9 @@ import (
 
 // This file is what every request passes before it is looked at.
 
+// allMethods is what pages of other origins may use.
+const allMethods = "GET, HEAD, POST, PATCH, DELETE, OPTIONS"
+
 // secure sets the headers that keep a browser from making more of a reply than it is.
 func secure(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -23,7 +27,20 @@ func secure(next http.Handler) http.Handler {
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Content-Security-Policy", "default-src 'self'; frame-ancestors 'none'")
 		if r.Method == http.MethodOptions {
-			h.Set("Accept-Post", sdpType) // RFC 9725 section 4.2: on every OPTIONS, preflights too
+			h.Set("Accept-Post", sdpType)                     // RFC 9725 section 4.2: on every OPTIONS, preflights too
+			h.Set("Access-Control-Allow-Methods", allMethods) // Eyevinn's client trickles where it reads PATCH in it
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// clean refuses paths that net/http would answer with a redirect to a cleaner one: a client that follows it asks for something else.
+func clean(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p := r.URL.EscapedPath()
+		if tidy := path.Clean("/" + p); p != tidy && p != tidy+"/" || p == "//" {
+			apierr.Write(w, r, apierr.New(apierr.NotFound, "there is no such path: it has an empty, \".\" or \"..\" part"))
+			return
 		}
 		next.ServeHTTP(w, r)
 	})
@@ -87,9 +104,9 @@ func within(host string, domains []string) bool {
 func (a *api) cors() *cors.Cors {
 	return cors.New(cors.Options{
 		AllowOriginFunc:      a.originAllowed,
-		AllowedMethods:       []string{"GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS"},
-		AllowedHeaders:       []string{"Authorization", "Content-Type", "If-Match", "ETag", "Accept"},
-		ExposedHeaders:       []string{"Location", "ETag", "Link", "Retry-After", "Accept-Patch", "Accept-Post"},
+		AllowedMethods:       strings.Split(allMethods, ", "),
+		AllowedHeaders:       []string{"Authorization", "Content-Type", "If-Match", "ETag", "Accept", "Last-Event-ID", "Cache-Control"},
+		ExposedHeaders:       []string{"Location", "ETag", "Link", "Retry-After", "Accept-Patch", "Accept-Post", "Access-Control-Allow-Methods"},
 		OptionsSuccessStatus: http.StatusOK,
 		MaxAge:               600,
 	})

@@ -46,7 +46,7 @@ type api struct{ Config }
 // New makes the public handler.
 func New(cfg Config) http.Handler {
 	a := &api{cfg}
-	return secure(OnlyHosts(a.Hosts, "start it with that --cors-domain", a.cors().Handler(a.limit(a.mux()))))
+	return secure(OnlyHosts(a.Hosts, "start it with that --cors-domain", a.cors().Handler(a.limit(clean(a.mux())))))
 }
 
 func (a *api) mux() *http.ServeMux {

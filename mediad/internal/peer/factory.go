@@ -111,7 +111,7 @@ func newKit(cfg Config, v variant) (*kit, error) {
 	}
 	chain := &interceptor.Registry{}
 	if v.role == room.Pub {
-		if err := receiverChain(chain); err != nil {
+		if err := receiverChain(chain, pionlog.New(cfg.Log)); err != nil {
 			return nil, err
 		}
 	}
@@ -120,16 +120,16 @@ func newKit(cfg Config, v variant) (*kit, error) {
 
 // receiverChain is what a publisher needs of us: receiver reports, NACKs, transport-wide feedback. Viewers have no chain at
 // all: package fanout answers their NACKs from the shared history and writes their sender reports.
-func receiverChain(chain *interceptor.Registry) error {
-	reports, err := report.NewReceiverInterceptor()
+func receiverChain(chain *interceptor.Registry, log *pionlog.Factory) error {
+	reports, err := report.NewReceiverInterceptor(report.WithReceiverLoggerFactory(log))
 	if err != nil {
 		return err
 	}
-	nacks, err := nack.NewGeneratorInterceptor(nack.GeneratorMaxNacksPerPacket(maxNacks))
+	nacks, err := nack.NewGeneratorInterceptor(nack.GeneratorMaxNacksPerPacket(maxNacks), nack.WithGeneratorLoggerFactory(log))
 	if err != nil {
 		return err
 	}
-	feedback, err := twcc.NewSenderInterceptor()
+	feedback, err := twcc.NewSenderInterceptor(twcc.WithLoggerFactory(log))
 	if err != nil {
 		return err
 	}
