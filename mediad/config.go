@@ -15,12 +15,14 @@ type (
 	NodeConfig    = config.Node
 	MediaConfig   = config.Media
 	LoadConfig    = config.Load
+	CheckConfig   = config.Check
 )
 
 const (
 	cmdNone    = config.CmdNone
 	cmdServe   = config.CmdServe
 	cmdLoad    = config.CmdLoad
+	cmdCheck   = config.CmdCheck
 	cmdVersion = config.CmdVersion
 	exitUsage  = config.ExitUsage
 )

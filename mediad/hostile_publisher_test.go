@@ -13,6 +13,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"weever/mediad/internal/client"
+	"weever/shared/auth"
 	"weever/shared/room"
 	"weever/shared/testkit"
 )
@@ -135,7 +136,7 @@ func TestNoSessionSlipsPastAKick(t *testing.T) {
 	name := mustRoom(t, "kick")
 	id := fullID(t, "alice").ID()
 	for i := range 30 {
-		if _, err := n.store.SetToken(t.Context(), name, room.Pub, id, "tok", time.Hour); err != nil {
+		if _, err := n.store.SetToken(t.Context(), name, room.Pub, id, "tok", auth.Grant{}, time.Hour); err != nil {
 			t.Fatal(err)
 		}
 		done := make(chan error, 1)

@@ -15,12 +15,10 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"weever/mediad/internal/httpapi"
-	"weever/mediad/internal/ratelimit"
 	"weever/mediad/internal/tlsconf"
 	"weever/mediad/internal/udpio"
 	"weever/shared/apierr"
 	"weever/shared/controlapi"
-	"weever/site"
 )
 
 // This file is the node's sockets and what is served on them. newNode opens them, Run serves, close closes.
@@ -103,25 +101,9 @@ func (n *node) advertisedPort() uint16 {
 	return addrOf(n.public[0]).Port()
 }
 
-// publicConfig says what the public port serves once the node is ready.
-func (n *node) publicConfig() httpapi.Config {
-	cfg := httpapi.Config{
-		Sessions: n.sessions, Nodes: n.calls, Strict: n.cfg.Public.StrictETags, Origins: n.cfg.Public.CORSDomains, Log: n.log,
-		Limits: ratelimit.New(n.cfg.Public.RatePerIP, n.cfg.Public.RatePerNode), Proxies: n.cfg.Public.TrustedProxies,
-	}
-	switch {
-	case n.cfg.Auth.On:
-		cfg.Tokens = n.store
-	case addrOf(n.public[0]).Addr().IsLoopback(): // it trusts whoever is on this machine, and so must know that they are
-		cfg.Hosts = append([]string{n.cfg.Node.AdvertiseHost}, n.cfg.Public.CORSDomains...)
-	}
-	if n.cfg.Public.Site {
-		cfg.Site = http.FileServerFS(site.FS)
-	}
-	if n.cfg.Dev {
-		cfg.Control = n.controlHandler()
-	}
-	return cfg
+// advertisedURL is where clients reach this very node.
+func (n *node) advertisedURL() string {
+	return n.public[0].scheme + "://" + net.JoinHostPort(n.cfg.Node.AdvertiseHost, strconv.Itoa(int(n.advertisedPort())))
 }
 
 func (n *node) controlHandler() http.Handler {

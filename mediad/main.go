@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"weever/mediad/internal/check"
 	"weever/mediad/internal/client/synth"
 	"weever/mediad/internal/load"
 )
@@ -40,6 +41,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 		err = serve(ctx, c.Serve, stdout, stderr)
 	case cmdLoad:
 		err = runLoad(ctx, c.Load, stdout)
+	case cmdCheck:
+		err = runCheck(ctx, c.Check, stdout)
 	case cmdVersion:
 		_, _ = fmt.Fprintln(stdout, "mediad", version)
 	case cmdNone:
@@ -74,6 +77,29 @@ func newLogger(cfg Config, w io.Writer) *slog.Logger {
 		h = slog.NewJSONHandler(w, opts)
 	}
 	return slog.New(h)
+}
+
+// runCheck goes through the checklist with a server and prints the report. Its error says that a row failed that must hold, or
+// that the check could not be done.
+func runCheck(ctx context.Context, cfg CheckConfig, stdout io.Writer) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, cfg.Timeout, fmt.Errorf("%v were not enough; see --timeout", cfg.Timeout))
+	defer cancel()
+	publish := ""
+	if cfg.Publish != nil {
+		publish = cfg.Publish.String()
+	}
+	report, err := check.Run(ctx, check.Config{
+		Endpoint: cfg.Endpoint.String(), WHEP: cfg.WHEP, Token: cfg.Token.Value(), PublishURL: publish, PublishToken: cfg.PublishToken.Value(),
+		Strict: cfg.Strict, Flood: cfg.Flood, Origin: cfg.Origin, Insecure: cfg.Insecure,
+	})
+	if report == nil {
+		return err
+	}
+	write := report.WriteTable
+	if cfg.JSON {
+		write = report.WriteJSON
+	}
+	return errors.Join(err, write(stdout), report.Err())
 }
 
 // runLoad runs the load generator and prints its report.

@@ -15,6 +15,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"weever/mediad/internal/httpapi"
+	"weever/mediad/internal/iceservers"
+	"weever/mediad/internal/jwtauth"
 	"weever/mediad/internal/nodecall"
 	"weever/mediad/internal/peer"
 	"weever/mediad/internal/publicip"
@@ -50,6 +52,8 @@ type node struct {
 	calls    *nodecall.Calls
 	relay    *relay.Relay
 	roster   *roster.Roster
+	jwt      *jwtauth.Checker // nil: tokens are in the store, or nobody needs one
+	ice      *iceservers.List
 	sessions *session.Service // set by Run before the gate opens
 
 	gate    atomic.Pointer[http.Handler]     // the public handler; nil until the backends were reached
@@ -89,6 +93,9 @@ func newNode(cfg Config, log *slog.Logger) (_ *node, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if err = n.prepareDoors(); err != nil {
+		return nil, err
+	}
 	n.roster = roster.New(roster.Config{Store: n.store, Bus: events.New(n.control, cfg.Shared.Namespace, n.log), Log: n.log})
 	return n, nil
 }
@@ -107,6 +114,9 @@ func (n *node) Run(ctx context.Context) error {
 
 	for _, part := range []func(context.Context) error{n.roster.Run, n.relay.Run, n.calls.Run} {
 		g.Go(func() error { return quiet(part(gctx)) })
+	}
+	if n.jwt != nil {
+		g.Go(func() error { return quiet(n.jwt.Run(gctx)) })
 	}
 	if n.tls != nil {
 		g.Go(func() error { return quiet(n.tls.Run(gctx)) })

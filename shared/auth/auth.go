@@ -12,6 +12,11 @@ import (
 	"strings"
 )
 
+// Grant is what a token allows beside coming in.
+type Grant struct {
+	Say bool // to speak to the others of the room by SAY
+}
+
 // NewToken makes an unguessable token of at least 128 random bits, in characters that need no escaping in URLs and headers.
 func NewToken() string { return rand.Text() }
 

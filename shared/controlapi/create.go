@@ -26,6 +26,7 @@ type createRequest struct {
 	room  room.Name
 	id    room.ID
 	token string // "": make one
+	grant auth.Grant
 	ttl   time.Duration
 }
 
@@ -54,7 +55,7 @@ func (a *api) create(role room.Role) handler {
 		if req.token == "" {
 			req.token, asJSON = auth.NewToken(), true
 		}
-		expires, err := a.store.SetToken(r.Context(), req.room, role, req.id, req.token, req.ttl)
+		expires, err := a.store.SetToken(r.Context(), req.room, role, req.id, req.token, req.grant, req.ttl)
 		if err != nil {
 			return err
 		}
@@ -121,6 +122,9 @@ func parseCreate(body []byte) (createRequest, error) {
 			return createRequest{}, apierr.New(apierr.BadRequest, "ttl_seconds must be a whole number from 1 to %d", maxTTL/time.Second)
 		}
 		req.ttl = time.Duration(seconds) * time.Second
+	}
+	if raw, ok := fields["say"]; ok && json.Unmarshal(raw, &req.grant.Say) != nil {
+		return createRequest{}, apierr.New(apierr.BadRequest, "say must be true or false")
 	}
 	return req, nil
 }

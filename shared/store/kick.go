@@ -18,8 +18,8 @@ import (
 // This file is used by the control API, which kicks, and by each media node, whose main runs WatchKicks until it stops.
 
 const (
-	kickKept   = time.Hour           // how long records stay in the stream: a node cut off for longer has lost its leases anyway
-	deniedKept = 30 * 24 * time.Hour // how long KickedAt remembers; the longest life of a token
+	kickKept   = time.Hour                     // how long records stay in the stream: a node cut off for longer has lost its leases anyway
+	deniedKept = 30*24*time.Hour + time.Minute // how long KickedAt remembers; the longest life of a token, and what clocks may differ by
 	kickBlock  = 500 * time.Millisecond
 	kickMargin = 10 * time.Second // how far before the newest record a new watcher begins
 	kickBatch  = 256              // records read at once

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"weever/shared/apierr"
+	"weever/shared/auth"
 	"weever/shared/room"
 	"weever/shared/testkit"
 )
@@ -69,7 +70,7 @@ func TestKickRevokesAndTells(t *testing.T) {
 		lobby, alice, bob := mustRoom(t, "lobby"), mustID(t, "alice"), mustID(t, "bob")
 		seen := watch(t, s)
 		for _, id := range []room.ID{alice, bob} {
-			if _, err := s.SetToken(ctx, lobby, room.Sub, id, "secret", time.Hour); err != nil {
+			if _, err := s.SetToken(ctx, lobby, room.Sub, id, "secret", auth.Grant{}, time.Hour); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -80,8 +81,8 @@ func TestKickRevokesAndTells(t *testing.T) {
 		if err := s.Kick(ctx, lobby, room.Sub, alice); err != nil {
 			t.Fatal(err)
 		}
-		wantCode(t, s.CheckToken(ctx, lobby, room.Sub, alice, "secret"), apierr.BadToken)
-		if err := s.CheckToken(ctx, lobby, room.Sub, bob, "secret"); err != nil {
+		wantCode(t, checkToken(s, ctx, lobby, room.Sub, alice, "secret"), apierr.BadToken)
+		if err := checkToken(s, ctx, lobby, room.Sub, bob, "secret"); err != nil {
 			t.Fatalf("somebody else's token: %v", err)
 		}
 		k := next(t, seen, "alice")
@@ -102,10 +103,10 @@ func TestKickRevokesAndTells(t *testing.T) {
 		if again := next(t, seen, "alice"); again.Inc <= k.Inc {
 			t.Fatalf("incarnation went from %d to %d", k.Inc, again.Inc)
 		}
-		if _, err := s.SetToken(ctx, lobby, room.Sub, alice, "secret", time.Hour); err != nil {
+		if _, err := s.SetToken(ctx, lobby, room.Sub, alice, "secret", auth.Grant{}, time.Hour); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.CheckToken(ctx, lobby, room.Sub, alice, "secret"); err != nil {
+		if err := checkToken(s, ctx, lobby, room.Sub, alice, "secret"); err != nil {
 			t.Fatal(err)
 		}
 	})

@@ -44,6 +44,9 @@ func testSubscribersAreOnePerSession(t *testing.T, s *Store) {
 	if err != nil || !reflect.DeepEqual(list, []room.Subscriber{sub, twin}) {
 		t.Fatalf("got %+v, %v", list, err)
 	}
+	if n, err := s.CountSubscribers(ctx, rm); n != 2 || err != nil {
+		t.Fatalf("counted %d, %v", n, err)
+	}
 	for range 2 { // removing twice is no error
 		if err := s.RemoveSubscriber(ctx, rm, "s1"); err != nil {
 			t.Fatal(err)
@@ -51,6 +54,11 @@ func testSubscribersAreOnePerSession(t *testing.T, s *Store) {
 	}
 	if list, err = s.Subscribers(ctx, rm); err != nil || !reflect.DeepEqual(list, []room.Subscriber{twin}) {
 		t.Fatalf("got %+v, %v", list, err)
+	}
+	for name, want := range map[string]int{"r": 1, "nobody": 0} {
+		if n, err := s.CountSubscribers(ctx, mustRoom(t, name)); n != want || err != nil {
+			t.Fatalf("counted %d in %s, %v", n, name, err)
+		}
 	}
 }
 

@@ -47,3 +47,12 @@ func (s *Store) Subscribers(ctx context.Context, rm room.Name) ([]room.Subscribe
 	s.logSkipped(rm, "subscribers", skipped)
 	return list, nil
 }
+
+// CountSubscribers is the number of the room's subscribers, records that cannot be understood included.
+func (s *Store) CountSubscribers(ctx context.Context, rm room.Name) (int, error) {
+	n, err := s.rdb.HLen(ctx, s.key(rm, "subs")).Result()
+	if err != nil {
+		return 0, unavailable("count subscribers", err)
+	}
+	return int(n), nil
+}

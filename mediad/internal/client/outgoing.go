@@ -34,6 +34,8 @@ type SentStats struct {
 	Bytes   uint64 // of RTP payloads
 	PLIs    uint64 // PLI and FIR received
 	NACKs   uint64 // packets that NACKs asked for
+	RTCP    uint64 // packets of RTCP received, of any kind
+	TWCC    uint64 // those of them that are transport-wide feedback; it comes to one layer for all
 }
 
 // outgoing is one m-line that sends. Publisher owns it.
@@ -50,7 +52,7 @@ type layer struct {
 	source *synth.Source // nil for a Manual track
 	level  atomic.Uint32 // audio level in -dBov
 
-	packets, bytes, plis, nacks atomic.Uint64
+	packets, bytes, plis, nacks, rtcp, twcc atomic.Uint64
 
 	extend []extension // fixed once the track is negotiated
 }
@@ -192,8 +194,11 @@ func (o *outgoing) listen(l *layer) {
 		if err != nil {
 			return
 		}
+		l.rtcp.Add(uint64(len(packets)))
 		for _, p := range packets {
 			switch p := p.(type) {
+			case *rtcp.TransportLayerCC:
+				l.twcc.Add(1)
 			case *rtcp.PictureLossIndication, *rtcp.FullIntraRequest:
 				l.plis.Add(1)
 				if l.source != nil && !o.spec.IgnorePLI {
@@ -209,7 +214,10 @@ func (o *outgoing) listen(l *layer) {
 }
 
 func (l *layer) stats(codec synth.Codec) SentStats {
-	s := SentStats{Codec: codec, Rid: l.rid, Packets: l.packets.Load(), Bytes: l.bytes.Load(), PLIs: l.plis.Load(), NACKs: l.nacks.Load()}
+	s := SentStats{
+		Codec: codec, Rid: l.rid, Packets: l.packets.Load(), Bytes: l.bytes.Load(), PLIs: l.plis.Load(), NACKs: l.nacks.Load(),
+		RTCP: l.rtcp.Load(), TWCC: l.twcc.Load(),
+	}
 	if l.source != nil {
 		s.Stream = l.source.Stream()
 	}

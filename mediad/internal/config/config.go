@@ -30,14 +30,16 @@ const (
 	CmdNone    Command = ""
 	CmdServe   Command = "serve"
 	CmdLoad    Command = "load"
+	CmdCheck   Command = "check"
 	CmdVersion Command = "version"
 )
 
-// CLI is a valid command line: a command and, of the two, the configuration that it needs.
+// CLI is a valid command line: a command and, of the three, the configuration that it needs.
 type CLI struct {
 	Command Command
 	Serve   Config
 	Load    Load
+	Check   Check
 }
 
 // Config is the configuration of a node, valid as a whole. Parse makes it; tests may write their own. The README's table says what
@@ -130,6 +132,7 @@ type Media struct {
 
 	ICEServers []string       // stun:, turn: and turns: URIs
 	TURNSecret flagval.Secret // zero: turn: servers are told without credentials
+	TURNKey    string         // base64, unpadded or hex: how credentials are written
 }
 
 // Auth says who may publish and subscribe.

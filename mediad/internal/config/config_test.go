@@ -81,7 +81,7 @@ func TestDefaults(t *testing.T) {
 		Private: Private{Host: loopback, Port: 9443},
 		Shared:  Shared{Redis: c.Shared.Redis, NATS: c.Shared.NATS, Namespace: "weever"},
 		Node:    Node{DrainTimeout: 5 * time.Minute, ResumeWindow: 10 * time.Second},
-		Media:   Media{UDPPort: 8443},
+		Media:   Media{UDPPort: 8443, TURNKey: "base64"},
 		Auth:    Auth{On: true},
 	}
 	if !reflect.DeepEqual(c, want) {
@@ -124,7 +124,7 @@ func TestEveryFlagReachesTheConfig(t *testing.T) {
 		"--node-id", "n1", "--region", "eu-west", "--advertise-host", "n1.example", "--advertise-port", "443",
 		"--max-sessions", "7", "--max-egress-mbps", "8", "--drain-timeout", "0s", "--resume-window", "3s",
 		"--tcp-port", "4443", "--stun", "h:3478", "--interfaces", "eth*,lo", "--ice-server", "stun:h", "--ice-server", "turn:h:1?transport=udp",
-		"--turn-secret", "ts", "--jwt-secret", strings.Repeat("k", 32), "--jwks-url", "https://h/k", "--jwt-audience", "aud", "--jwt-issuer", "iss",
+		"--turn-secret", "ts", "--turn-key", "hex", "--jwt-secret", strings.Repeat("k", 32), "--jwks-url", "https://h/k", "--jwt-audience", "aud", "--jwt-issuer", "iss",
 		"--log-level", "debug", "--log-format", "json").Serve
 	if c.Shared.Redis.Value() != "rediss://u:p@h:1/2" || fmt.Sprint(c.Shared.NATS[0].Value(), " ", c.Shared.NATS[1].Value()) != "tls://u:p@a:1 nats://b" ||
 		c.Private.AdminToken.Value() != "tok" || c.Media.TURNSecret.Value() != "ts" || len(c.Auth.JWTSecret.Value()) != 32 || c.Auth.JWKSURL.String() != "https://h/k" {
@@ -153,7 +153,7 @@ func TestEveryFlagReachesTheConfig(t *testing.T) {
 		},
 		Media: Media{
 			UDPPort: 8443, TCPPort: 4443, PublicIPs: []netip.Addr{netip.MustParseAddr("203.0.113.7")}, PublicIPAuto: true, STUN: "stun:h:3478",
-			Interfaces: []string{"eth*", "lo"}, ICEServers: []string{"stun:h", "turn:h:1?transport=udp"},
+			Interfaces: []string{"eth*", "lo"}, ICEServers: []string{"stun:h", "turn:h:1?transport=udp"}, TURNKey: "hex",
 		},
 		Auth:     Auth{On: true, Audience: "aud", Issuer: "iss"},
 		LogLevel: slog.LevelDebug, LogJSON: true,

@@ -10,6 +10,7 @@ import (
 type cliFlags struct {
 	Serve   serveFlags `cmd:"" default:"withargs" help:"Run a media node (the default)."`
 	Load    loadFlags  `cmd:"" help:"Put load on a WHIP/WHEP or Weever server and print what came through."`
+	Check   checkFlags `cmd:"" help:"Go through the WHIP or WHEP checklist with any server."`
 	Version struct{}   `cmd:"" help:"Print the version."`
 }
 
@@ -76,22 +77,23 @@ type mediaFlags struct {
 	UDPPort    string   `name:"udp-port" default:"8443" help:"The one UDP port of all media; 0 takes any free one."`
 	TCPPort    string   `inert:"" name:"tcp-port" default:"0" help:"Port of ICE over TCP; 0 is off."`
 	PublicIP   []string `placeholder:"ADDRESS" name:"public-ip" help:"Public address of this machine behind a 1:1 NAT, repeatable; auto asks the cloud (AWS, GCP, Azure), else --stun."`
-	STUN       string   `inert:"" placeholder:"HOST:PORT" name:"stun" help:"STUN server that --public-ip auto asks when no cloud answers."`
+	STUN       string   `placeholder:"HOST:PORT" name:"stun" help:"STUN server that --public-ip auto asks when no cloud answers."`
 	Interfaces []string `placeholder:"PATTERN" shown:"all but loopback" help:"Names or patterns (eth*) of the interfaces whose addresses are offered to clients. Repeatable."`
-	ICEServer  []string `inert:"" placeholder:"URI" name:"ice-server" help:"stun:, turn: or turns: URI told to clients after authentication. Repeatable."`
+	ICEServer  []string `placeholder:"URI" name:"ice-server" help:"stun:, turn: or turns: URI told to clients after authentication. Repeatable."`
 
-	TURNSecret     string `inert:"" placeholder:"SECRET" name:"turn-secret" secret:"" help:"Secret shared with the TURN servers: clients get credentials that expire."`
-	TURNSecretFile string `inert:"" placeholder:"FILE" name:"turn-secret-file" help:"File with the --turn-secret."`
+	TURNSecret     string `placeholder:"SECRET" name:"turn-secret" secret:"" help:"Secret shared with the TURN servers: clients get credentials that expire."`
+	TURNSecretFile string `placeholder:"FILE" name:"turn-secret-file" help:"File with the --turn-secret."`
+	TURNKey        string `name:"turn-key" default:"base64" help:"How the credentials made with it are written: base64 (what coturn checks), unpadded or hex (for TURN servers that take those: some clients lose the = of base64)."`
 }
 
 type authFlags struct {
 	Auth          toggle `shown:"on; off with --dev" help:"Ask for a bearer token on /pub and /sub."`
 	NoAuth        toggle `shown:"off" help:"Ask nobody; any Authorization header is ignored."`
-	JWTSecret     string `inert:"" placeholder:"SECRET" name:"jwt-secret" secret:"" help:"Accept JWTs signed with this secret (HS256, HS384, HS512) in place of stored tokens."`
-	JWTSecretFile string `inert:"" placeholder:"FILE" name:"jwt-secret-file" help:"File with the --jwt-secret."`
-	JWKSURL       string `inert:"" placeholder:"URL" name:"jwks-url" secret:"" help:"Accept JWTs signed with a key of this JSON Web Key Set (RS, PS, ES, EdDSA)."`
-	JWTAudience   string `inert:"" placeholder:"AUD" name:"jwt-audience" help:"The aud that a JWT must have."`
-	JWTIssuer     string `inert:"" placeholder:"ISS" name:"jwt-issuer" help:"The iss that a JWT must have."`
+	JWTSecret     string `placeholder:"SECRET" name:"jwt-secret" secret:"" help:"Accept JWTs signed with this secret (HS256) in place of stored tokens."`
+	JWTSecretFile string `placeholder:"FILE" name:"jwt-secret-file" help:"File with the --jwt-secret."`
+	JWKSURL       string `placeholder:"URL" name:"jwks-url" secret:"" help:"Accept JWTs signed with a key of this JSON Web Key Set (RS, PS, ES256, ES384, EdDSA)."`
+	JWTAudience   string `placeholder:"AUD" name:"jwt-audience" help:"The aud that a JWT must have."`
+	JWTIssuer     string `placeholder:"ISS" name:"jwt-issuer" help:"The iss that a JWT must have."`
 }
 
 type logFlags struct {

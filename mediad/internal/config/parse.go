@@ -35,6 +35,8 @@ func Parse(args []string, stdout, stderr io.Writer) (*CLI, error) {
 		c.Serve = r.serve(&flags.Serve)
 	case CmdLoad:
 		c.Load = r.load(&flags.Load)
+	case CmdCheck:
+		c.Check = r.check(&flags.Check)
 	}
 	if len(r.faults) > 0 {
 		return nil, fmt.Errorf("%w:\n  %s", ErrUsage, strings.Join(r.faults, "\n  "))

@@ -20,7 +20,7 @@ func TestREADMEListsTheFlags(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := string(text)
-	for marker, cmd := range map[string]Command{"config": CmdServe, "load": CmdLoad} {
+	for marker, cmd := range map[string]Command{"config": CmdServe, "load": CmdLoad, "check": CmdCheck} {
 		begin, end := "<!-- "+marker+":begin -->\n", "<!-- "+marker+":end -->"
 		before, rest, ok := strings.Cut(want, begin)
 		_, after, closed := strings.Cut(rest, end)

@@ -148,7 +148,7 @@ func (r *reader) media(f *mediaFlags) Media {
 	c := Media{
 		UDPPort: one(r, &f.UDPPort, flagval.Port), TCPPort: one(r, &f.TCPPort, flagval.Port), STUN: one(r, &f.STUN, flagval.STUN),
 		Interfaces: all(r, &f.Interfaces, flagval.Pattern), ICEServers: all(r, &f.ICEServer, flagval.ICEServer),
-		TURNSecret: flagval.NewSecret(r.secret(&f.TURNSecret, &f.TURNSecretFile)),
+		TURNSecret: flagval.NewSecret(r.secret(&f.TURNSecret, &f.TURNSecretFile)), TURNKey: one(r, &f.TURNKey, flagval.OneOf("base64", "unpadded", "hex")),
 	}
 	for _, a := range all(r, &f.PublicIP, flagval.PublicIP) {
 		if a.IsValid() {

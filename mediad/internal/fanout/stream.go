@@ -62,6 +62,8 @@ type Stream struct {
 	keys     bool      // a key frame was recognised once
 	packets  uint64
 	bytes    uint64
+	width    int // of the pictures, as the last key frame that told said; 0: none did
+	height   int
 }
 
 // NewStream returns a stream without packets or sinks.
@@ -189,7 +191,12 @@ func (s *Stream) admit(p *Packet) (drop.Reason, bool) {
 		return drop.Duplicate, false
 	}
 	p.Desc = s.codec.Read(p.Payload)
-	s.keys = s.keys || p.Desc.Keyframe
+	if p.Desc.Keyframe {
+		s.keys = true
+		if w, h := s.codec.Size(p.Payload); w > 0 && h > 0 {
+			s.width, s.height = w, h
+		}
+	}
 	s.ring.put(p)
 	s.packets++
 	s.bytes += uint64(len(p.Payload))
@@ -293,13 +300,16 @@ type StreamStats struct {
 	Wishes         uint64 // key frames asked for
 	Sinks          int
 	Memory         int // bytes held by the history
+	Width, Height  int // of the pictures, in pixels; 0: not known
 	Drops          drop.Counts
 }
 
 // Stats reads the counters.
 func (s *Stream) Stats() StreamStats {
 	s.mu.Lock()
-	st := StreamStats{Packets: s.packets, Bytes: s.bytes, Sinks: len(s.sinks) + len(s.held), Memory: s.ring.memory()}
+	st := StreamStats{
+		Packets: s.packets, Bytes: s.bytes, Sinks: len(s.sinks) + len(s.held), Memory: s.ring.memory(), Width: s.width, Height: s.height,
+	}
 	s.mu.Unlock()
 	st.Wishes, st.Drops = s.wishes.Sent(), s.drops.Read()
 	return st

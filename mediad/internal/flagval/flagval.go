@@ -217,7 +217,11 @@ func oneRate(s string) (ratelimit.Rate, error) {
 
 // ICEServer is the URI of a STUN or TURN server (RFC 7064, RFC 7065).
 func ICEServer(s string) (string, error) {
-	if u, err := stun.ParseURI(s); err != nil || u.Port < 1 || u.Port > 65535 {
+	u, err := stun.ParseURI(s)
+	if err == nil { // the parser takes any host, and drops what is behind "#"
+		_, err = Host(u.Host)
+	}
+	if err != nil || u.Port < 1 || u.Port > 65535 || !strings.HasPrefix(s, u.Scheme.String()+":") || strings.Contains(s, "#") {
 		return "", errors.New("must be a URI such as stun:host:3478, turn:host:3478?transport=udp or turns:host:443?transport=tcp")
 	}
 	return s, nil

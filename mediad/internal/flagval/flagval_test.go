@@ -62,7 +62,7 @@ func TestParsers(t *testing.T) {
 		"ICEServer": {
 			show(ICEServer),
 			map[string]string{"stun:h:3478": "stun:h:3478", "turns:h:443?transport=tcp": "turns:h:443?transport=tcp", "turn:[::1]:1": "turn:[::1]:1"},
-			[]string{"", "h:3478", "http://h", "stun:", "turn:h?transport=x", "turn:h:99999999"},
+			[]string{"", "h:3478", "http://h", "stun:", "turn:h?transport=x", "turn:h:99999999", "TURN:h", "turn:h>x", "turn:a,b", "turn:a;b", "turn:u@h", "turn:h/x", "turn:h#x", "turn:a b", "turn:0.0.0.0"},
 		},
 		"STUN":      {show(STUN), map[string]string{"stun:h:3478": "stun:h:3478", "h:3478": "stun:h:3478"}, []string{"", "turn:h", "http://h"}},
 		"WebURL":    {show(WebURL), map[string]string{"https://h:1/x": "https://h:1/x"}, []string{"", "h:1", "ftp://h", "https://", "https://:1"}},

@@ -7,6 +7,7 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+	"time"
 
 	"weever/mediad/internal/peer"
 	"weever/mediad/internal/sdpfrag"
@@ -35,8 +36,11 @@ func (a *api) endpoint(w http.ResponseWriter, r *request) error {
 		w.Header().Set("Accept-Post", sdpType)
 		w.WriteHeader(http.StatusOK)
 		return nil
-	case http.MethodOptions:
-		w.Header().Set("Accept-Post", sdpType)
+	case http.MethodOptions: // not a preflight: those do not come this far
+		if _, err := a.check(r.Context(), r); err == nil {
+			a.linkICE(w.Header(), r)
+			w.Header().Set("Cache-Control", "no-store")
+		}
 		w.Header().Set("Allow", "GET, HEAD, POST, OPTIONS")
 		w.WriteHeader(http.StatusOK)
 		return nil
@@ -46,26 +50,34 @@ func (a *api) endpoint(w http.ResponseWriter, r *request) error {
 	}
 }
 
-// allowed checks the request's token.
-func (a *api) allowed(r *request) func(context.Context) error {
-	return func(ctx context.Context) error {
-		if a.Tokens == nil {
-			return nil
-		}
-		return a.Tokens.CheckToken(ctx, r.room, r.role, r.full.ID(), r.token)
+// check judges the request's token. Where nobody needs one, everybody may do everything.
+func (a *api) check(ctx context.Context, r *request) (auth.Grant, error) {
+	if a.Tokens == nil {
+		return auth.Grant{Say: true}, nil
+	}
+	return a.Tokens.CheckToken(ctx, r.room, r.role, r.full.ID(), r.token)
+}
+
+// linkICE tells a client who may come in which STUN and TURN servers to use (RFC 9725 section 4.6).
+func (a *api) linkICE(h http.Header, r *request) {
+	if a.ICE == nil {
+		return
+	}
+	for _, link := range a.ICE.Links(r.full.String(), time.Now()) {
+		h.Add("Link", link)
 	}
 }
 
 // post starts a session (RFC 9725 section 4.2). Refusals come in the order of the design: name, token, type, size, SDP, state.
 func (a *api) post(w http.ResponseWriter, r *request) error {
-	allowed := a.allowed(r)
-	if err := allowed(r.Context()); err != nil {
+	grant, err := a.check(r.Context(), r)
+	if err != nil {
 		return err
 	}
 	if err := a.contentType(w, r, sdpType); err != nil {
 		return err
 	}
-	body, err := readBody(w, r)
+	body, err := readBody(w, r, maxBody)
 	if err != nil {
 		return err
 	}
@@ -74,7 +86,11 @@ func (a *api) post(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	entry := session.Entry{
-		Room: r.room, Full: r.full, Offer: offer, Client: r.client, Token: auth.Hash(r.token), Allowed: allowed,
+		Room: r.room, Full: r.full, Offer: offer, Client: r.client, Token: auth.Hash(r.token), Grant: grant,
+		Allowed: func(ctx context.Context) error {
+			_, err := a.check(ctx, r)
+			return err
+		},
 	}
 	var ans *session.Answer
 	if r.role == room.Pub {
@@ -93,6 +109,10 @@ func (a *api) post(w http.ResponseWriter, r *request) error {
 	h.Set("ETag", `"`+ans.ETag+`"`)
 	h.Set("Accept-Patch", sdpfrag.ContentType)
 	h.Set("Cache-Control", "no-store")
+	a.linkICE(h, r)
+	if ans.Plain {
+		linkExtensions(h)
+	}
 	w.WriteHeader(http.StatusCreated)
 	_, _ = io.WriteString(w, ans.SDP)
 	return nil
@@ -108,21 +128,21 @@ func (a *api) contentType(w http.ResponseWriter, r *request, want string) error 
 	if a.Strict {
 		code = apierr.BadType
 	}
-	if want == sdpType {
-		w.Header().Set("Accept-Post", want)
-	} else {
+	if want == sdpfrag.ContentType {
 		w.Header().Set("Accept-Patch", want)
+	} else {
+		w.Header().Set("Accept-Post", want)
 	}
 	return apierr.New(code, "send the body as Content-Type: %s", want)
 }
 
-// readBody reads at most maxBody bytes.
-func readBody(w http.ResponseWriter, r *request) ([]byte, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+// readBody reads at most limit bytes.
+func readBody(w http.ResponseWriter, r *request, limit int64) ([]byte, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	var tooBig *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooBig):
-		return nil, apierr.New(apierr.TooLarge, "the body is larger than %d bytes", maxBody)
+		return nil, apierr.New(apierr.TooLarge, "the body is larger than %d bytes", limit)
 	case err != nil:
 		return nil, apierr.Wrap(apierr.BadRequest, err, "the body could not be read whole")
 	}

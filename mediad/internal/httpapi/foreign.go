@@ -35,7 +35,7 @@ func (a *api) foreign(w http.ResponseWriter, r *request, id string) (bool, error
 	if !ok || owner == a.Sessions.Instance() || a.Nodes == nil {
 		return false, nil
 	}
-	body, err := readBody(w, r)
+	body, err := readBody(w, r, maxBody)
 	if err != nil {
 		return true, err
 	}
@@ -64,7 +64,9 @@ func relayReply(w http.ResponseWriter, answer []byte) error {
 		return apierr.Wrap(apierr.Internal, err, "the node of this session gave no proper answer")
 	}
 	defer resp.Body.Close()
-	for _, name := range []string{"Content-Type", "ETag", "Allow", "Accept-Patch", "Retry-After", "WWW-Authenticate", "Cache-Control"} {
+	for _, name := range []string{
+		"Content-Type", "Location", "ETag", "Allow", "Accept-Patch", "Accept-Post", "Retry-After", "WWW-Authenticate", "Cache-Control",
+	} {
 		if v := resp.Header.Get(name); v != "" {
 			w.Header().Set(name, v)
 		}

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"weever/mediad/internal/iceservers"
 	"weever/mediad/internal/ratelimit"
 	"weever/mediad/internal/session"
 	"weever/shared/apierr"
@@ -22,6 +23,7 @@ import (
 type Config struct {
 	Sessions *session.Service
 	Nodes    Caller       // passes requests for sessions of other nodes on; nil: they are unknown
+	Self     string       // where clients reach this very node: "https://host:port"
 	Tokens   Tokens       // nil: nobody needs one
 	Strict   bool         // RFC 9725 to the letter where the lenient default helps real clients
 	Origins  []string     // allowed by CORS, as hosts; each with its sub-domains. "*" allows all
@@ -29,6 +31,7 @@ type Config struct {
 	Control  http.Handler // the control API, on the public port for development alone; nil: not there
 	Log      *slog.Logger
 
+	ICE     *iceservers.List   // told to clients; nil: none
 	Limits  *ratelimit.Limiter // of what changes something; nil: none
 	Proxies []netip.Prefix     // whose X-Forwarded-For is believed
 	// Hosts are the names that the node may be called by beside localhost and addresses; each with its sub-domains. nil: any.
@@ -36,9 +39,9 @@ type Config struct {
 }
 
 // Tokens judges bearer tokens. The error is nil when the token opens that role for that person in that room, and fit for the
-// client otherwise.
+// client otherwise. The store's tokens and JWTs are.
 type Tokens interface {
-	CheckToken(ctx context.Context, rm room.Name, role room.Role, id room.ID, token string) error
+	CheckToken(ctx context.Context, rm room.Name, role room.Role, id room.ID, token string) (auth.Grant, error)
 }
 
 type api struct{ Config }
@@ -56,6 +59,7 @@ func (a *api) mux() *http.ServeMux {
 		mux.Handle(endpoint, a.serve(role, a.endpoint))
 		mux.Handle(endpoint+"/{session}", a.serve(role, a.session))
 	}
+	a.extensions(mux)
 	if a.Control != nil {
 		for _, pattern := range []string{"/create/", "/list/", "/rooms", "DELETE /pub/{room}/{id}", "DELETE /sub/{room}/{id}"} {
 			mux.Handle(pattern, a.Control)

@@ -60,7 +60,8 @@ func (a *api) mayTouch(r *request, id string) error {
 	if r.token == "" || a.Tokens == nil || a.Sessions.OpenedWith(r.role, r.room, r.full, id, auth.Hash(r.token)) {
 		return nil
 	}
-	return a.allowed(r)(r.Context())
+	_, err := a.check(r.Context(), r)
+	return err
 }
 
 // fragment reads the body of a PATCH.
@@ -68,7 +69,7 @@ func (a *api) fragment(w http.ResponseWriter, r *request) (sdpfrag.Fragment, err
 	if err := a.contentType(w, r, sdpfrag.ContentType); err != nil {
 		return sdpfrag.Fragment{}, err
 	}
-	body, err := readBody(w, r)
+	body, err := readBody(w, r, maxBody)
 	if err != nil {
 		return sdpfrag.Fragment{}, err
 	}

@@ -69,6 +69,7 @@ type kit struct {
 func (k *kit) api(a *allowance) *webrtc.API {
 	se := k.settings
 	se.BufferFactory = a.buffer
+	se.SetICEBindingRequestHandler((&follower{}).onRequest)
 	return webrtc.NewAPI(webrtc.WithMediaEngine(k.media), webrtc.WithSettingEngine(se), webrtc.WithInterceptorRegistry(k.chain))
 }
 

@@ -35,7 +35,7 @@ func TestGarbageOnTheBus(t *testing.T) {
 	p.frame(true, 3)
 	v.awaitSeq(p.seq - 1)
 	eventually(t, "the count", func() bool { return b.Stats().Drops["unreadable"] == 3 })
-	for _, verb := range []string{verbInterest, verbReplay, verbKeyframe} {
+	for _, verb := range []string{verbInterest, verbReplay, verbKeyframe, verbMeter} {
 		var remote *nodecall.RemoteError
 		if _, err := b.cfg.Calls.Call(t.Context(), "aaaa", verb, []byte("garbage")); !errors.As(err, &remote) || remote.Code != nodecall.Failed {
 			t.Errorf("%s: %v", verb, err)

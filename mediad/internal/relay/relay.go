@@ -40,6 +40,7 @@ const (
 	verbInterest = "interest" // hold a lease, renew it, end it
 	verbReplay   = "replay"   // read the cached key frame and what followed
 	verbKeyframe = "keyframe" // ask the publisher for a key frame
+	verbMeter    = "meter"    // read the counters
 )
 
 // unknownStream is the code of a call about a stream that its owner does not publish.
@@ -104,6 +105,7 @@ func New(cfg Config) (*Relay, error) {
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	for verb, fn := range map[string]func(call) ([]byte, error){
 		verbInterest: r.serveInterest, verbReplay: r.serveReplay, verbKeyframe: r.serveKeyframe,
+		verbMeter: r.serveMeter,
 	} {
 		if err := cfg.Calls.Handle(verb, decodeCall(fn)); err != nil {
 			return nil, fmt.Errorf("relay: %w", err)
@@ -112,7 +114,7 @@ func New(cfg Config) (*Relay, error) {
 	return r, nil
 }
 
-// call is the request of all three verbs.
+// call is the request of all verbs.
 type call struct {
 	Subject string        `json:"subject"`
 	Lease   string        `json:"lease,omitempty"`  // interest: who asks, as "<instance>.<number>"

@@ -230,6 +230,7 @@ func once(before, value string, shortest int) (string, error) {
 func (f *Fragment) dropUnusable() {
 	var kept []string
 	for _, c := range f.Candidates {
+		c = mended(c)
 		switch {
 		case slices.Contains(kept, c):
 		case len(kept) == MaxCandidates || !usable(c, f.Ufrag):
@@ -239,6 +240,16 @@ func (f *Fragment) dropUnusable() {
 		}
 	}
 	f.Candidates = kept
+}
+
+// mended corrects what Eyevinn's client writes: component 0, where ICE counts from 1, and IPv6 addresses in brackets (RFC 8839
+// section 5.1 has neither).
+func mended(candidate string) string {
+	foundation, rest, _ := strings.Cut(candidate, " ")
+	if of, ok := strings.CutPrefix(rest, "0 "); ok {
+		rest = "1 " + of
+	}
+	return foundation + " " + strings.NewReplacer("[", "", "]", "").Replace(rest)
 }
 
 // usable reports whether a candidate can be reached over UDP and belongs to the generation of ufrag.

@@ -51,7 +51,13 @@ func TestParseWhatClientsSend(t *testing.T) {
 		"nothing but the medium":  {strings.Replace(rfc, "audio 9 UDP/TLS/RTP/SAVPF 111", "audio", 1), "0", whole},
 		"connection line":         {strings.Replace(rfc, "a=mid", "c=IN IP4 0.0.0.0\r\na=mid", 1), "0", whole},
 		"medooze's spelling":      {strings.Replace(rfc, "end-of-candidates", "end-of-candiadates", 1), "0", whole},
-		"no mid":                  {strings.Replace(rfc, "a=mid:0\r\n", "", 1), "0", with(func(f *Fragment) { f.Mid = "" })},
+		"Eyevinn's candidates": {
+			"m=audio 9 RTP/AVP 0\r\na=candidate:1 0 udp 2122265343 192.0.2.1 37129 typ host\r\na=candidate:2 0 udp 2122265343 [fd00::2] 37129 typ host\r\n", "",
+			Fragment{Media: "audio", Candidates: []string{
+				"candidate:1 1 udp 2122265343 192.0.2.1 37129 typ host", "candidate:2 1 udp 2122265343 fd00::2 37129 typ host",
+			}},
+		},
+		"no mid": {strings.Replace(rfc, "a=mid:0\r\n", "", 1), "0", with(func(f *Fragment) { f.Mid = "" })},
 		"no m-line": {
 			strings.Replace(rfc, "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\n", "", 1), "0",
 			with(func(f *Fragment) { f.Media = "" }),

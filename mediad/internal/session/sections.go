@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 
@@ -156,6 +157,11 @@ func (s *sections) narrow(sec *section, codec string) error {
 		return fmt.Errorf("narrowing codecs: %w", err)
 	}
 	return nil
+}
+
+// placeOf is the place of the section that carries d, -1 when none does. For a player it is the place of the m-line, too.
+func (s *sections) placeOf(d *down.Track) int {
+	return slices.IndexFunc(s.list, func(sec *section) bool { return sec.down == d })
 }
 
 // park takes d off its section, which becomes free with the completion of the round that is made next.

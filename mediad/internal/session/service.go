@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"weever/mediad/internal/peer"
+	"weever/mediad/internal/player"
 	"weever/mediad/internal/relay"
 	"weever/mediad/internal/roster"
 	"weever/mediad/internal/sdpfrag"
@@ -56,9 +57,10 @@ type Config struct {
 
 // Service starts, finds and ends the sessions of this node. It is safe for concurrent use.
 type Service struct {
-	cfg  Config
-	base context.Context // of all sessions; ends in Run
-	stop context.CancelCauseFunc
+	cfg     Config
+	base    context.Context // of all sessions; ends in Run
+	stop    context.CancelCauseFunc
+	sources *player.Sources // of all players
 
 	mu       sync.Mutex // guards what follows
 	closing  bool
@@ -110,6 +112,7 @@ type Entry struct {
 	Offer  *peer.Offer
 	Client netip.Addr // whose session it is for MaxPerClient; invalid: nobody's
 	Token  string     // hash of the bearer that opened the door, for OpenedWith
+	Grant  auth.Grant
 	// Allowed checks the token again. It is asked after the incarnation was taken: a kick since the first check must not let the
 	// session through.
 	Allowed func(context.Context) error
@@ -124,12 +127,14 @@ type Answer struct {
 	SDP     string
 	Session string // id, for the Location
 	ETag    string // entity tag of the ICE session, without quotes
+	Plain   bool   // a WHEP player's: it has a Player
 }
 
 // New makes a Service. Sessions can be started before Run is called.
 func New(cfg Config) *Service {
 	s := &Service{cfg: cfg, sessions: map[string]running{}, clients: map[netip.Addr]int{}, kicks: map[kicked]kick{}}
 	s.base, s.stop = context.WithCancelCause(context.Background())
+	s.sources = player.NewSources(s.base, cfg.Store.CountSubscribers, cfg.Relay.Meter)
 	return s
 }
 
@@ -147,8 +152,10 @@ func (s *Service) Run(ctx context.Context) error {
 	s.mu.Lock()
 	s.closing = true
 	s.mu.Unlock()
+	s.Reconnect()
 	s.stop(errShutdown)
 	s.alive.Wait()
+	s.sources.Wait()
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), opTimeout)
 	defer cancel()
 	s.settle(last)

@@ -12,6 +12,7 @@ import (
 	"weever/mediad/internal/control"
 	"weever/mediad/internal/fanout/down"
 	"weever/mediad/internal/peer"
+	"weever/mediad/internal/player"
 	"weever/mediad/internal/roster"
 	"weever/mediad/internal/sdpfrag"
 	"weever/shared/apierr"
@@ -42,6 +43,7 @@ type viewer struct {
 	channel  <-chan *channel
 	inbox    chan incoming
 	readers  sync.WaitGroup
+	player   *player.Player // of a WHEP player; nil: the viewer has a control channel
 
 	// Owned by run (and by Subscribe before it).
 	wishes    wishes
@@ -71,6 +73,7 @@ type legKey struct {
 type leg struct {
 	key    legKey
 	inc    int64
+	owner  room.Owner
 	track  room.Track
 	layer  string
 	down   *down.Track
@@ -99,6 +102,7 @@ func (s *Service) Subscribe(ctx context.Context, e Entry, opt SubOptions) (*Answ
 	}
 	if !e.Offer.Data {
 		v.wishes.plain = &plainWish{name: opt.Pub}
+		v.player = s.newPlayer(e, opt)
 	}
 	v.ctx, v.cancel = context.WithCancelCause(s.base)
 	v.log = s.cfg.Log.With("room", e.Room.String(), "peer", e.Full.String())
@@ -152,7 +156,8 @@ func (v *viewer) answer(ctx context.Context, offer *peer.Offer) (*Answer, error)
 	}
 	v.sections.completed()
 	v.settled = !offer.Data
-	return &Answer{SDP: sdp, Session: v.id.session, ETag: v.ice.settle(v.pc)}, nil
+	v.show(v.wishes.choose(v.room.View())) // before the player can ask
+	return &Answer{SDP: sdp, Session: v.id.session, ETag: v.ice.settle(v.pc), Plain: !offer.Data}, nil
 }
 
 // enter writes the subscriber's record and starts the session: the last steps, so that a refusal leaves nothing behind.
@@ -214,6 +219,8 @@ func (v *viewer) run() {
 		case <-changed:
 			v.compare()
 			v.turn(v.nego.next())
+		case <-v.news():
+			v.compare()
 		case c := <-v.channel:
 			v.open(c)
 		case in := <-v.inbox:
@@ -311,6 +318,9 @@ func (v *viewer) rewriteRecord() {
 
 // release closes what the session holds.
 func (v *viewer) release() {
+	if v.player != nil {
+		v.player.Close()
+	}
 	for _, l := range v.legs {
 		l.down.Switch(nil, nil)
 	}

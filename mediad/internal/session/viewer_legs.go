@@ -57,6 +57,7 @@ func (v *viewer) compare() {
 	}
 	if v.wishes.plain != nil {
 		v.waitAlone()
+		v.show(pubs)
 	}
 }
 
@@ -158,7 +159,7 @@ func (v *viewer) follow(l *leg, p room.Publisher) bool {
 	if t.Kind != l.track.Kind || !strings.EqualFold(t.Codec, l.track.Codec) || p.Inc == l.inc && t.Fmtp != l.track.Fmtp {
 		return false
 	}
-	layer := layerFor(t.Layers, v.levels[l.key])
+	layer := v.layerOf(l.key, t)
 	if p.Inc == l.inc && layer == l.layer {
 		return true
 	}
@@ -168,7 +169,7 @@ func (v *viewer) follow(l *leg, p room.Publisher) bool {
 		return false
 	}
 	l.down.Switch(handle.Stream(), handle.Close)
-	l.inc, l.track, l.layer = p.Inc, t, layer
+	l.inc, l.owner, l.track, l.layer = p.Inc, p.Owner, t, layer
 	return true
 }
 
@@ -187,7 +188,7 @@ func (v *viewer) add(key legKey, p room.Publisher) {
 		v.note(key, t.Codec, noCodec)
 		return
 	}
-	layer := layerFor(t.Layers, v.levels[key])
+	layer := v.layerOf(key, t)
 	handle, err := v.source(key, p, t, layer)
 	if err != nil {
 		v.log.Warn("track not opened", "track", t.ID, "err", err)
@@ -205,7 +206,7 @@ func (v *viewer) add(key legKey, p room.Publisher) {
 	if v.connected {
 		d.Start()
 	}
-	v.legs[key] = &leg{key: key, inc: p.Inc, track: t, layer: layer, down: d}
+	v.legs[key] = &leg{key: key, inc: p.Inc, owner: p.Owner, track: t, layer: layer, down: d}
 	v.nego.dirty = true
 }
 

@@ -4,6 +4,7 @@
 package link
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -19,6 +20,10 @@ type Config struct {
 	Endpoint string     // where to POST instead: any WHIP or WHEP server
 	Query    url.Values // of the POST: sub=manual, pub=alice
 	Token    string     // bearer token; none when empty
+
+	// Exchange brings the answer to an offer, in place of a POST to the endpoint; nil: POST. The HTTP resource is then its owner's
+	// affair: Patch, ICERestart and the DELETE of Close do not know it. See Restart.
+	Exchange func(ctx context.Context, offer string) (answer string, err error)
 
 	HTTP         *http.Client // http.DefaultClient when nil; it should have a timeout
 	LoopbackOnly bool         // gather IPv4 loopback candidates alone; without it, all addresses, loopback among them

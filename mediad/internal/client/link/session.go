@@ -143,9 +143,13 @@ func (s *Session) Open(ctx context.Context, role string, mapping func(*sdp.Sessi
 			s.Abort(err)
 		}
 	}()
-	endpoint, err := s.cfg.endpoint(role)
-	if err != nil {
-		return err
+	exchange := s.cfg.Exchange
+	if exchange == nil {
+		endpoint, err := s.cfg.endpoint(role)
+		if err != nil {
+			return err
+		}
+		exchange = func(ctx context.Context, offer string) (string, error) { return s.res.Post(ctx, endpoint, offer) }
 	}
 	ctx, stop := s.During(ctx)
 	defer stop()
@@ -153,7 +157,7 @@ func (s *Session) Open(ctx context.Context, role string, mapping func(*sdp.Sessi
 	if err != nil {
 		return err
 	}
-	answer, err := s.res.Post(ctx, endpoint, offer)
+	answer, err := exchange(ctx, offer)
 	if err != nil {
 		return err
 	}
@@ -222,9 +226,7 @@ func (s *Session) trickle(ctx context.Context) error {
 // one PATCH. It returns when the answer is applied; the connection follows within moments. A failure ends the session, for pion
 // gives up the old path first.
 func (s *Session) ICERestart(ctx context.Context) error {
-	ctx, stop := s.During(ctx)
-	defer stop()
-	err := s.sig.restart(ctx, func(ours sdpfrag.Fragment) (sdpfrag.Fragment, error) {
+	return s.Restart(ctx, func(ctx context.Context, ours sdpfrag.Fragment) (sdpfrag.Fragment, error) {
 		reply, err := s.Patch(ctx, sdpfrag.ContentType, ours.String(), "*")
 		if err != nil {
 			return sdpfrag.Fragment{}, err
@@ -238,6 +240,13 @@ func (s *Session) ICERestart(ctx context.Context) error {
 		}
 		return theirs, err
 	})
+}
+
+// Restart is ICERestart with another carrier than PATCH: exchange takes our fragment to the server and brings its own.
+func (s *Session) Restart(ctx context.Context, exchange func(context.Context, sdpfrag.Fragment) (sdpfrag.Fragment, error)) error {
+	ctx, stop := s.During(ctx)
+	defer stop()
+	err := s.sig.restart(ctx, func(ours sdpfrag.Fragment) (sdpfrag.Fragment, error) { return exchange(ctx, ours) })
 	if err != nil {
 		if errors.Is(err, webrtc.ErrConnectionClosed) {
 			err = ErrRemote // it was over before we began

@@ -33,6 +33,16 @@ func New() (*Wire, error) {
 	return &Wire{Net: n}, nil
 }
 
+// Interfaces implements transport.Net with the interfaces of this moment: after a change of network an ICE restart finds the new
+// addresses. What is below lists them only once.
+func (w *Wire) Interfaces() ([]*transport.Interface, error) {
+	now, err := stdnet.NewNet()
+	if err != nil {
+		return nil, err
+	}
+	return now.Interfaces()
+}
+
 // Plug unplugs the wire (false) or plugs it in again.
 func (w *Wire) Plug(in bool) { w.down.Store(!in) }
 

@@ -6,17 +6,29 @@ package codec
 // readVP8 reads the descriptor and the first bytes of the frame header. A key frame is believed only with its start code, so that
 // an encrypted frame is not taken for one by chance.
 func readVP8(b []byte) Desc {
-	n := 1
 	var d Desc
+	n := d.descriptorVP8(b)
+	if n == 0 {
+		return Desc{}
+	}
+	begins := b[0]&0x17 == 0x10 // S set and partition 0
+	// RFC 6386 section 9.1: bit 0 clear means key frame, three bytes of tag, then the start code.
+	d.Keyframe = begins && len(b) >= n+6 && b[n]&1 == 0 && b[n+3] == 0x9d && b[n+4] == 0x01 && b[n+5] == 0x2a
+	return d
+}
+
+// descriptorVP8 reads the descriptor and returns the offset of the frame, 0 when the payload ends before it.
+func (d *Desc) descriptorVP8(b []byte) int {
+	n := 1
 	if b[0]&0x80 != 0 { // X
 		if len(b) < 2 {
-			return Desc{}
+			return 0
 		}
 		flags := b[1]
 		n = 2
 		if flags&0x80 != 0 { // I
 			if n = d.readPicture(b, n); n == 0 {
-				return Desc{}
+				return 0
 			}
 		}
 		if flags&0x40 != 0 { // L
@@ -31,41 +43,49 @@ func readVP8(b []byte) Desc {
 		}
 	}
 	if n > len(b) {
-		return Desc{}
+		return 0
 	}
-	begins := b[0]&0x17 == 0x10 // S set and partition 0
-	// RFC 6386 section 9.1: bit 0 clear means key frame, three bytes of tag, then the start code.
-	d.Keyframe = begins && len(b) >= n+6 && b[n]&1 == 0 && b[n+3] == 0x9d && b[n+4] == 0x01 && b[n+5] == 0x2a
-	return d
+	return n
 }
+
+// Bits of the first byte of a VP9 descriptor.
+const vp9Picture, vp9Predicted, vp9Layers, vp9Flexible, vp9Begins, vp9Structure = 0x80, 0x40, 0x20, 0x10, 0x08, 0x02
 
 // readVP9 reads the descriptor. Its numbers are the picture id and, in non-flexible mode, TL0PICIDX.
 func readVP9(b []byte) Desc {
-	const pictureID, predicted, layers, flexible, begin = 0x80, 0x40, 0x20, 0x10, 0x08
-	n := 1
 	var d Desc
-	if b[0]&pictureID != 0 {
+	n, spatial := d.descriptorVP9(b)
+	if n == 0 {
+		return Desc{}
+	}
+	d.Keyframe = b[0]&vp9Predicted == 0 && b[0]&vp9Begins != 0 && spatial == 0 && n < len(b)
+	return d
+}
+
+// descriptorVP9 reads the descriptor up to the layer indices and returns the offset behind them, 0 when the payload ends before, and
+// the spatial layer.
+func (d *Desc) descriptorVP9(b []byte) (n int, spatial uint8) {
+	n = 1
+	if b[0]&vp9Picture != 0 {
 		if n = d.readPicture(b, n); n == 0 {
-			return Desc{}
+			return 0, 0
 		}
 	}
-	spatial := uint8(0)
-	if b[0]&layers != 0 {
+	if b[0]&vp9Layers != 0 {
 		if n >= len(b) {
-			return Desc{}
+			return 0, 0
 		}
 		spatial = b[n] >> 1 & 7
 		n++
-		if b[0]&flexible == 0 {
+		if b[0]&vp9Flexible == 0 {
 			if n >= len(b) {
-				return Desc{}
+				return 0, 0
 			}
 			d.tl0 = uint8(n)
 			n++
 		}
 	}
-	d.Keyframe = b[0]&predicted == 0 && b[0]&begin != 0 && spatial == 0 && n < len(b)
-	return d
+	return n, spatial
 }
 
 // readPicture notes the picture id at offset n and returns the offset behind it, 0 when the payload ends inside.
