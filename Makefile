@@ -34,7 +34,8 @@ STATICCHECK := $(TOOLS)/.staticcheck-$(STATICCHECK_VERSION)
 STAMPS      := $(CONSUL) $(GOFUMPT) $(GOLANGCI) $(STATICCHECK)
 $(foreach t,consul gofumpt golangci-lint staticcheck,$(if $(wildcard $(TOOLS)/$t),,$(shell rm -f $(TOOLS)/.$t-*)))
 
-SITE_TOOLS := .ci/tools/site
+SITE_TOOLS   := .ci/tools/site
+CLIENT_TOOLS := .ci/tools/clients
 
 GO_DIRS  := $(wildcard functions mediad shared infra site)
 LDFLAGS  := -s -w -X main.version=$(VERSION)
@@ -82,9 +83,9 @@ lint: $(GOFUMPT) $(GOLANGCI) $(STATICCHECK) ## gofumpt, vet, golangci-lint, stat
 # ---- everything -------------------------------------------------------------------------------------------------------
 
 .PHONY: setup
-setup: ## install what the tests need: apt packages, consul, linters, the site's tools
+setup: ## install what the tests need: apt packages, consul, linters, the site's tools, clients of others
 	@sh .ci/setup.sh
-	@$(MAKE) --no-print-directory $(STAMPS) site-tools
+	@$(MAKE) --no-print-directory $(STAMPS) site-tools clients-tools
 
 # Exactly what continuous integration runs. One step after the other, the first failure ends it; nothing is skipped.
 .PHONY: test
@@ -146,6 +147,14 @@ site-tools: $(SITE_TOOLS)/node_modules/.package-lock.json
 
 $(SITE_TOOLS)/node_modules/.package-lock.json: $(SITE_TOOLS)/package-lock.json
 	cd $(SITE_TOOLS) && npm ci --no-audit --no-fund
+	touch $@
+
+# The browser clients of others that the tests run, bundled into one module each.
+.PHONY: clients-tools
+clients-tools: $(TOOLS)/clients/.made
+
+$(TOOLS)/clients/.made: $(CLIENT_TOOLS)/package.json $(CLIENT_TOOLS)/package-lock.json
+	cd $(CLIENT_TOOLS) && npm ci --ignore-scripts --no-audit --no-fund && npm run --silent bundle -- --outdir=$(TOOLS)/clients
 	touch $@
 
 # ---- tools ------------------------------------------------------------------------------------------------------------

@@ -1,25 +1,50 @@
 #!/bin/sh
 # Installs, by apt, the programs that the tests run and that are missing. Called by `make setup`; touches nothing that is there.
 #
-# Each line of needs is "command package why". A command that is still missing at the end stops the run and is named.
+# Each line of needs is "command package why", each of parts "kind:name package why" for what is no command: an element of GStreamer, a
+# typelib of GObject. What is still missing at the end stops the run and is named.
 set -eu
 
 needs='
-git            git           reads the version
-gcc            gcc           the race detector is C
-redis-server   redis-server  the shared state of the tests
-haproxy        haproxy       the round-robin balancer of the cluster tests
-chromium       chromium      the browser of the browser tests
-ip             iproute2      network namespaces and bad networks
-zip            zip           the Lambda archives of make package
+git              git                 reads the version
+gcc              gcc                 the race detector is C
+redis-server     redis-server        the shared state of the tests
+haproxy          haproxy             the round-robin balancer of the cluster tests
+chromium         chromium            the browser of the browser tests
+ip               iproute2            network namespaces and bad networks
+nft              nftables            a NAT that changes its mind
+zip              zip                 the Lambda archives of make package
+turnserver       coturn              relays media with the credentials that nodes hand out
+gjs              gjs                 runs the native WHIP and WHEP client
+gst-inspect-1.0  gstreamer1.0-tools  looks for the elements below
+'
+
+parts='
+element:webrtcbin      gstreamer1.0-plugins-bad    WebRTC of the native client
+element:nicesrc        gstreamer1.0-nice           its ICE
+element:vp8enc         gstreamer1.0-plugins-good   its camera
+element:opusenc        gstreamer1.0-plugins-base   its microphone
+typelib:GstWebRTC-1.0  gir1.2-gst-plugins-bad-1.0  lets its script use webrtcbin
+typelib:Soup-3.0       gir1.2-soup-3.0             its HTTP
 '
 
 export PATH="$PATH:/usr/sbin:/sbin"
 export DEBIAN_FRONTEND=noninteractive
 
-missing() { # prints the packages whose command is not there
+have() { # element:NAME or typelib:NAME-VERSION
+	name=${1#*:}
+	case $1 in
+	element:*) gst-inspect-1.0 "$name" ;;
+	typelib:*) gjs -c "imports.gi.versions['${name%%-*}'] = '${name#*-}'; imports.gi['${name%%-*}']" ;;
+	esac </dev/null >/dev/null 2>&1
+}
+
+missing() { # prints the packages whose command or part is not there
 	echo "$needs" | while read -r cmd pkg _; do
 		[ -z "$cmd" ] || command -v "$cmd" >/dev/null 2>&1 || echo "$pkg"
+	done
+	echo "$parts" | while read -r part pkg _; do
+		[ -z "$part" ] || have "$part" || echo "$pkg"
 	done
 	# The race detector links against the C library's headers.
 	[ -e /usr/include/stdlib.h ] || echo libc6-dev
@@ -53,6 +78,12 @@ echo "$needs" | while read -r cmd pkg why; do
 	if [ -n "$cmd" ] && ! command -v "$cmd" >/dev/null 2>&1; then
 		echo "setup: $cmd is missing ($why); apt-get install $pkg should have brought it" >&2
 		[ "$cmd" != chromium ] || echo "setup: where chromium is a snap only (Ubuntu), put a Chromium or Chrome named chromium into the PATH" >&2
+		exit 1
+	fi
+done || fail=1
+echo "$parts" | while read -r part pkg why; do
+	if [ -n "$part" ] && ! have "$part"; then
+		echo "setup: ${part#*:} is missing ($why); apt-get install $pkg should have brought it" >&2
 		exit 1
 	fi
 done || fail=1

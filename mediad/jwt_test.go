@@ -24,7 +24,7 @@ func issue(t *testing.T, role room.Role, rm, id string, issued time.Time) string
 	}
 	token, err := jwt.Signed(signer).Claims(map[string]any{
 		"room": rm, "id": id, "role": role, "iat": issued.Unix(), "exp": issued.Add(time.Hour).Unix(),
-	}).Serialize()
+	}).Serialize() //nolint:misspell // the library spells it so
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,14 +2,26 @@ package main
 
 import (
 	"bytes"
+	"os"
 	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
 )
 
-// No test may leave a goroutine behind: nodes, clients and backends all end with the test that started them.
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// No test may leave a goroutine behind: nodes, clients and backends all end with the test that started them. Started by a test, as
+// a client on another machine or as a node, the binary runs no tests.
+func TestMain(m *testing.M) {
+	if os.Getenv(insideEnv) != "" {
+		serveInside()
+		return
+	}
+	if args := os.Getenv(nodeEnv); args != "" {
+		run(strings.Fields(args), os.Stdout, os.Stderr)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func TestExitCodes(t *testing.T) {
 	t.Setenv("WEEVER_REDIS", "")

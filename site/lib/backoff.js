@@ -41,18 +41,18 @@ export class Backoff {
  * Waits. Never rejects: an aborted wait just ends early.
  *
  * @param {number} ms
- * @param {AbortSignal} signal
+ * @param {AbortSignal[]} signals  the first to abort ends it
  * @returns {Promise<void>}
  */
-export function pause(ms, signal) {
+export function pause(ms, ...signals) {
   return new Promise((resolve) => {
-    if (signal.aborted) return resolve();
+    if (signals.some((s) => s.aborted)) return resolve();
     const end = () => {
       clearTimeout(timer);
-      signal.removeEventListener('abort', end);
+      for (const s of signals) s.removeEventListener('abort', end);
       resolve();
     };
     const timer = setTimeout(end, ms);
-    signal.addEventListener('abort', end);
+    for (const s of signals) s.addEventListener('abort', end);
   });
 }

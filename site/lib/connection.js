@@ -7,13 +7,15 @@
 import { Emitter } from './emitter.js';
 import { WeeverError, asWeeverError } from './errors.js';
 import { LABEL, parse, say } from './control.js';
+import { Network } from './network.js';
+import { grew, Pulse, trafficOf } from './pulse.js';
+import { Repair } from './repair.js';
 import { fragment, iceOf, restartAnswer, setupOf } from './sdp.js';
 import { pause } from './backoff.js';
 
-const PING_EVERY = 2000; // ms
-const SILENT_PINGS = 3; // this many unanswered in a row: the connection is dead
 const CONNECT_WITHIN = 12_000; // ms from the answer to the open control channel; the server gives up after 15 s
-const RETURN_WITHIN = 5000; // ms from a lost path to its return, by itself or by an ICE restart
+const WORKS_WITHIN = 2000; // ms from an ICE restart to the first packet on the new path
+const LOOK_EVERY = 100; // ms, for that packet
 const ANSWER_WITHIN = 10_000; // ms from an offer of ours on the control channel to its answer
 const TRICKLE_EVERY = 100; // ms over which candidates are gathered into one PATCH
 
@@ -52,8 +54,8 @@ export class Connection extends Emitter {
   #gathered = false;
   #trickling = false;
   #restarting = false;
-  #repairing = false;
-  #unanswered = 0;
+  #repair;
+  #pulse;
   #pings = 0;
   /** @type {Map<string, () => void>} */
   #pongs = new Map();
@@ -73,6 +75,14 @@ export class Connection extends Emitter {
     this.#configured = iceServers;
     this.#pc = new RTCPeerConnection({ iceServers, bundlePolicy: 'max-bundle' });
     this.#dc = this.#pc.createDataChannel(LABEL);
+    const { signal } = this.#stop;
+    this.#repair = new Repair({ signal, restart: (s) => this.#enqueue(() => this.#restartIce(s)), works: (s) => this.#works(s) });
+    this.#pulse = new Pulse({
+      signal,
+      ping: () => this.send(say.ping('beat')),
+      traffic: () => this.#traffic(false),
+      paused: () => this.#repair.running || this.#restarting,
+    });
     this.#watch();
     prepare(this.#pc, this);
   }
@@ -112,7 +122,7 @@ export class Connection extends Emitter {
       throw asWeeverError(err);
     }
     this.#opened = true;
-    this.#beat();
+    this.#pulse.start();
   }
 
   /**
@@ -199,7 +209,7 @@ export class Connection extends Emitter {
     if (this.iceServers.length === 0 || this.#configured.length > 0) return;
     this.#pc.setConfiguration({ ...this.#pc.getConfiguration(), iceServers: this.iceServers });
     pause(CONNECT_WITHIN / 4, this.#stop.signal).then(() => {
-      if (!this.#opened && !this.ended && this.#dc.readyState === 'connecting') this.#enqueue(() => this.#restartIce()).catch(() => {});
+      if (!this.#opened && !this.ended && this.#dc.readyState === 'connecting') this.#enqueue(() => this.#restartIce(this.#stop.signal)).catch(() => {});
     });
   }
 
@@ -213,18 +223,28 @@ export class Connection extends Emitter {
       this.#trickle();
     }, { signal });
     this.#pc.addEventListener('connectionstatechange', () => {
-      if (['failed', 'closed'].includes(this.#pc.connectionState)) lost();
+      const { connectionState, iceConnectionState } = this.#pc;
+      if (connectionState === 'failed' && this.#opened && iceConnectionState === 'failed') this.#mend();
+      else if (['failed', 'closed'].includes(connectionState)) lost();
     }, { signal });
     this.#pc.addEventListener('iceconnectionstatechange', () => {
-      if (this.#opened && this.#pc.iceConnectionState === 'disconnected') this.#repair();
+      if (this.#pc.iceConnectionState === 'disconnected') this.#mend();
     }, { signal });
+    this.#pulse.on('stalled', () => this.#mend());
+    this.#pulse.on('dead', () => this.#down(new WeeverError('lost', 'The server has fallen silent.')));
+    const network = new Network(signal);
+    network.on('doubt', () => this.#pulse.look());
+    network.on('moved', () => {
+      this.#repair.moved();
+      this.#mend();
+    });
     this.#dc.addEventListener('close', lost, { signal });
     this.#dc.addEventListener('message', (e) => this.#receive(e.data), { signal });
   }
 
   /** @param {unknown} data */
   #receive(data) {
-    this.#unanswered = 0;
+    this.#pulse.heard();
     const message = parse(data);
     if (!message) return;
     switch (message.word) {
@@ -275,21 +295,30 @@ export class Connection extends Emitter {
     this.#trickling = false;
   }
 
-  /** The path is gone: waits for it while restarting ICE, and gives up when neither helps. */
-  async #repair() {
-    if (this.#repairing) return;
-    this.#repairing = true;
-    this.#enqueue(() => this.#restartIce()).catch((err) => {
-      // The session is unknown there, or cannot be restarted: no use to wait for the path.
-      if (asWeeverError(err).final) this.#lost();
-    });
-    await pause(RETURN_WITHIN, this.#stop.signal);
-    this.#repairing = false;
-    if (!['connected', 'completed'].includes(this.#pc.iceConnectionState)) this.#lost();
+  /** The path is gone, or so it seems: restarts ICE until it is back, and gives up when that does not help. */
+  async #mend() {
+    if (!this.#opened || this.ended || this.#repair.running) return;
+    if (!await this.#repair.mend()) this.#lost();
   }
 
-  /** One ICE restart by PATCH (RFC 9725 section 4.3.3). When it is refused all is as before. */
-  async #restartIce() {
+  /** After an ICE restart: whether a packet comes over the new path. @param {AbortSignal} signal */
+  async #works(signal) {
+    const before = await this.#traffic(true);
+    for (let waited = 0; waited < WORKS_WITHIN && !signal.aborted; waited += LOOK_EVERY) {
+      await pause(LOOK_EVERY, signal);
+      if (grew(before, await this.#traffic(true))) return true;
+    }
+    return false;
+  }
+
+  /** What has arrived so far; nothing, once it is closed. @param {boolean} checks */
+  async #traffic(checks) {
+    const stats = await this.#pc.getStats().catch(() => null);
+    return stats ? trafficOf(stats, checks) : new Map();
+  }
+
+  /** One ICE restart by PATCH (RFC 9725 section 4.3.3). When it is refused all is as before. @param {AbortSignal} signal */
+  async #restartIce(signal) {
     const remote = this.#pc.remoteDescription;
     if (!this.#location || !remote || this.ended) return;
     this.#restarting = true;
@@ -298,7 +327,7 @@ export class Connection extends Emitter {
     try {
       await this.#pc.setLocalDescription(await this.#pc.createOffer({ iceRestart: true }));
       const offer = this.#pc.localDescription?.sdp ?? '';
-      const reply = await this.#http.patch(this.#location, fragment(offer, [], false), '*', this.#stop.signal);
+      const reply = await this.#http.patch(this.#location, fragment(offer, [], false), '*', signal);
       const ice = iceOf(reply.fragment);
       if (!ice.ufrag) throw new WeeverError('refused', 'The server did not restart ICE.');
       this.#etag = reply.etag || this.#etag;
@@ -308,24 +337,8 @@ export class Connection extends Emitter {
       throw err;
     } finally {
       this.#restarting = false;
-      this.#unanswered = 0;
     }
     this.#trickle();
-  }
-
-  /** Pings until the end. Counts rather than looks at the clock: a laptop that slept has missed time, not replies. */
-  async #beat() {
-    for (;;) {
-      await pause(PING_EVERY, this.#stop.signal);
-      if (this.ended) return;
-      if (this.#restarting || this.#repairing) continue;
-      if (this.#unanswered >= SILENT_PINGS) {
-        this.#down(new WeeverError('lost', 'The server has fallen silent.'));
-        return;
-      }
-      this.#unanswered++;
-      this.send(say.ping('beat'));
-    }
   }
 
   /**

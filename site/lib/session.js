@@ -7,6 +7,7 @@ import { Connection } from './connection.js';
 import { Emitter } from './emitter.js';
 import { WeeverError, asWeeverError } from './errors.js';
 import { Http } from './http.js';
+import { Network } from './network.js';
 
 const STABLE_AFTER = 10_000; // ms up, after which the next loss is answered at once
 const SPREAD = 300; // ms over which clients that lose one node come back
@@ -53,6 +54,7 @@ export class Session extends Emitter {
   #http;
   #backoff = new Backoff();
   #stop = new AbortController(); // aborts when all is over
+  #network = new Network(this.#stop.signal);
   /** @type {State} */
   #state = 'connecting';
   /** @type {Connection | null} in use; may be down while its successor is on the way */
@@ -132,8 +134,12 @@ export class Session extends Emitter {
     if (this.#replacing) return;
     this.#replacing = true;
     const { signal } = this.#stop;
+    let asked = false; // it was the server that asked for the delay
     for (;;) {
-      await pause(delay, signal);
+      const back = new AbortController(); // a network that is back is a reason not to wait
+      const deaf = asked ? () => {} : this.#network.on('moved', () => back.abort());
+      await pause(delay, signal, back.signal);
+      deaf();
       if (signal.aborted) return;
       try {
         await this.#attempt();
@@ -144,6 +150,7 @@ export class Session extends Emitter {
         this.emit('error', e);
         if (e.final) return this.#end(e);
         delay = this.#backoff.next(e.retryAfter);
+        asked = e.retryAfter > 0;
       }
     }
     this.#replacing = false;

@@ -47,8 +47,9 @@ func Subscribe(ctx context.Context, cfg Config, audio, video int) (*Subscriber, 
 	}
 	sub.Session = s
 	s.PeerConnection().OnTrack(func(remote *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) {
-		mid := receiver.RTPTransceiver().Mid()
-		s.Go(func() { sub.rx.Read(remote, mid) })
+		if t := receiver.RTPTransceiver(); t != nil { // nil when it has been stopped already
+			s.Go(func() { sub.rx.Read(remote, t.Mid()) })
+		}
 	})
 	for i := range audio + video {
 		kind := webrtc.RTPCodecTypeAudio

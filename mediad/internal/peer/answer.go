@@ -12,8 +12,12 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// gatherTimeout bounds the wait for candidates, which are there at once: all are host candidates of open sockets.
-const gatherTimeout = 2 * time.Second
+const (
+	// gatherTimeout bounds the wait for candidates, which are there at once: all are host candidates of open sockets.
+	gatherTimeout = 2 * time.Second
+	// gatherLook is how often to look whether they are: pion's promise is now and then not kept.
+	gatherLook = 10 * time.Millisecond
+)
 
 // Answer creates and applies the answer to the offer that pc was given, waits until all candidates are gathered and returns the
 // text for the client.
@@ -29,10 +33,16 @@ func Answer(ctx context.Context, pc *webrtc.PeerConnection) (string, error) {
 	if err := pc.SetLocalDescription(answer); err != nil {
 		return "", fmt.Errorf("peer: applying the answer: %w", err)
 	}
-	select {
-	case <-gathered:
-	case <-ctx.Done():
-		return "", fmt.Errorf("peer: gathering candidates: %w", ctx.Err())
+	// pion takes the promise's handler before it sets the state, and calls it after that. A promise made in between sees neither.
+	look := time.NewTicker(gatherLook)
+	defer look.Stop()
+	for pc.ICEGatheringState() != webrtc.ICEGatheringStateComplete {
+		select {
+		case <-gathered:
+		case <-look.C:
+		case <-ctx.Done():
+			return "", fmt.Errorf("peer: gathering candidates: %w", ctx.Err())
+		}
 	}
 	return finish(pc.LocalDescription().SDP)
 }

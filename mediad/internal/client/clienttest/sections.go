@@ -1,6 +1,7 @@
 package clienttest
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/pion/sdp/v3"
@@ -60,7 +61,7 @@ func key(id, track string) string { return id + " " + track }
 
 // complain fails the test, unless nothing is wrong or the session is about to end: then anything may fail.
 func (e *session) complain(what string, err error) {
-	if err != nil && e.pc.SignalingState() != webrtc.SignalingStateClosed {
+	if err != nil && !errors.Is(err, webrtc.ErrConnectionClosed) && e.pc.SignalingState() != webrtc.SignalingStateClosed {
 		e.server.tb.Errorf("%s: %s: %v", e.path, what, err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pion/ice/v4"
 	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
 
@@ -203,10 +204,8 @@ func (s *Session) During(ctx context.Context) (context.Context, func()) {
 
 // trickle waits for all candidates and sends them as one fragment.
 func (s *Session) trickle(ctx context.Context) error {
-	select {
-	case <-webrtc.GatheringCompletePromise(s.pc):
-	case <-ctx.Done():
-		return fmt.Errorf("gathering candidates: %w", context.Cause(ctx))
+	if err := s.sig.gathered(ctx); err != nil {
+		return err
 	}
 	f, err := sdpfrag.FromSDP(s.pc.LocalDescription().SDP)
 	if err != nil {
@@ -248,7 +247,7 @@ func (s *Session) Restart(ctx context.Context, exchange func(context.Context, sd
 	defer stop()
 	err := s.sig.restart(ctx, func(ours sdpfrag.Fragment) (sdpfrag.Fragment, error) { return exchange(ctx, ours) })
 	if err != nil {
-		if errors.Is(err, webrtc.ErrConnectionClosed) {
+		if errors.Is(err, webrtc.ErrConnectionClosed) || errors.Is(err, ice.ErrClosed) {
 			err = ErrRemote // it was over before we began
 		}
 		err = fmt.Errorf("ICE restart: %w", err)

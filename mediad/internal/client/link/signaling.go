@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
@@ -34,19 +35,34 @@ func (s *signaling) makeOffer(ctx context.Context, o *webrtc.OfferOptions, withC
 	if err != nil {
 		return "", err
 	}
-	gathered := webrtc.GatheringCompletePromise(s.pc)
 	if err := s.pc.SetLocalDescription(offer); err != nil {
 		return "", err
 	}
 	if !withCandidates {
 		return offer.SDP, nil
 	}
-	select {
-	case <-gathered:
-		return s.pc.LocalDescription().SDP, nil
-	case <-ctx.Done():
-		return "", fmt.Errorf("gathering candidates: %w", context.Cause(ctx))
+	if err := s.gathered(ctx); err != nil {
+		return "", err
 	}
+	return s.pc.LocalDescription().SDP, nil
+}
+
+// gatherLook is how often to look whether all candidates are there.
+const gatherLook = 2 * time.Millisecond
+
+// gathered waits for all candidates, after the local description was set. It looks itself: pion takes the handler of its promise
+// before it sets the state and calls it after that, and a promise that is made in between is never kept.
+func (s *signaling) gathered(ctx context.Context) error {
+	look := time.NewTicker(gatherLook)
+	defer look.Stop()
+	for s.pc.ICEGatheringState() != webrtc.ICEGatheringStateComplete {
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return fmt.Errorf("gathering candidates: %w", context.Cause(ctx))
+		}
+	}
+	return nil
 }
 
 // accept ends a round that we began with the server's answer.
