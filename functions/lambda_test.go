@@ -9,9 +9,11 @@ import (
 	"time"
 
 	"weever/shared/auth"
+	"weever/shared/redisdb"
 	"weever/shared/room"
 	"weever/shared/store"
 	"weever/shared/testkit"
+	"weever/shared/tokens"
 )
 
 // call is an HTTP request, in any of the ways one comes to a function.
@@ -110,11 +112,12 @@ var jsonHeader = map[string]string{"content-type": "application/json", "accept":
 
 func TestFunctions(t *testing.T) {
 	url := testkit.Redis(t)
-	st, err := store.Open(url, "weever")
+	db, err := redisdb.Open(url, "weever")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer st.Close()
+	defer db.Close()
+	tk, st := tokens.New(db, nil), store.New(db, nil)
 	env := map[string]string{"WEEVER_REDIS": url}
 	fns := map[string]*testkit.LambdaRuntime{}
 	for _, name := range []string{"create", "list", "kick"} {
@@ -132,7 +135,7 @@ func TestFunctions(t *testing.T) {
 				t.Fatal(err)
 			}
 			check := func(token string) error {
-				_, err := st.CheckToken(t.Context(), name, room.Pub, id, token)
+				_, err := tk.CheckToken(t.Context(), name, room.Pub, id, token)
 				return err
 			}
 

@@ -9,7 +9,9 @@ import (
 	"testing"
 
 	"weever/shared/controlapi"
+	"weever/shared/redisdb/redisdbtest"
 	"weever/shared/store"
+	"weever/shared/tokens"
 )
 
 // The gateway passes on what the template names and the functions serve what their main names: a route in one of them alone is one that
@@ -17,11 +19,7 @@ import (
 func TestTemplateRoutesWhatTheFunctionsServe(t *testing.T) {
 	template := read(t, "../template.yaml")
 	makefile := read(t, "../Makefile")
-	st, err := store.Open("redis://127.0.0.1:1", "test") // nothing listens there: 503 says that a route exists
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer st.Close()
+	db := redisdbtest.Open(t, "redis://127.0.0.1:1") // nothing listens there: 503 says that a route exists
 
 	all := map[string]bool{
 		"POST /create/pub": true, "POST /create/sub": true,
@@ -42,7 +40,7 @@ func TestTemplateRoutesWhatTheFunctionsServe(t *testing.T) {
 		if main := read(t, name+"/main.go"); !strings.Contains(main, "controlapi."+title+"}") {
 			t.Errorf("functions/%s does not serve controlapi.%s", name, title)
 		}
-		h := controlapi.New(controlapi.Config{Store: st, Routes: routes})
+		h := controlapi.New(controlapi.Config{Tokens: tokens.New(db, nil), Store: store.New(db, nil), Routes: routes})
 		for _, m := range event.FindAllStringSubmatch(block, -1) {
 			method, path := m[1], m[2]
 			if !all[method+" "+path] {

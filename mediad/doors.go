@@ -27,7 +27,7 @@ func (n *node) prepareDoors() (err error) {
 		return nil
 	}
 	n.jwt, err = jwtauth.New(jwtauth.Config{
-		Secret: auth.JWTSecret.Value(), JWKSURL: auth.JWKSURL, Audience: auth.Audience, Issuer: auth.Issuer, Kicks: n.store, Log: n.log,
+		Secret: auth.JWTSecret.Value(), JWKSURL: auth.JWKSURL, Audience: auth.Audience, Issuer: auth.Issuer, Kicks: n.tokens, Log: n.log,
 	})
 	return err
 }
@@ -42,7 +42,7 @@ func (n *node) publicConfig() httpapi.Config {
 	case n.jwt != nil:
 		cfg.Tokens = n.jwt
 	case n.cfg.Auth.On:
-		cfg.Tokens = n.store
+		cfg.Tokens = n.tokens
 	case addrOf(n.public[0]).Addr().IsLoopback(): // it trusts whoever is on this machine, and so must know that they are
 		cfg.Hosts = append([]string{n.cfg.Node.AdvertiseHost}, n.cfg.Public.CORSDomains...)
 	}

@@ -136,11 +136,11 @@ func TestNoSessionSlipsPastAKick(t *testing.T) {
 	name := mustRoom(t, "kick")
 	id := fullID(t, "alice").ID()
 	for i := range 30 {
-		if _, err := n.store.SetToken(t.Context(), name, room.Pub, id, "tok", auth.Grant{}, time.Hour); err != nil {
+		if _, err := n.tokens.SetToken(t.Context(), name, room.Pub, id, "tok", auth.Grant{}, time.Hour); err != nil {
 			t.Fatal(err)
 		}
 		done := make(chan error, 1)
-		time.AfterFunc(time.Duration(i%12)*300*time.Microsecond, func() { done <- n.store.Kick(context.WithoutCancel(t.Context()), name, room.Pub, id) })
+		time.AfterFunc(time.Duration(i%12)*300*time.Microsecond, func() { done <- n.tokens.Kick(context.WithoutCancel(t.Context()), name, room.Pub, id) })
 		conf := clientConfig(n, "kick", fmt.Sprintf("alice+%d", i))
 		conf.Token = "tok"
 		p, err := client.Publish(within(t, 5*time.Second), conf, client.Microphone())

@@ -107,7 +107,7 @@ func (n *node) advertisedURL() string {
 }
 
 func (n *node) controlHandler() http.Handler {
-	return controlapi.New(controlapi.Config{Store: n.store, Log: n.log, AdminToken: n.cfg.Private.AdminToken.Value()})
+	return controlapi.New(controlapi.Config{Tokens: n.tokens, Store: n.store, Log: n.log, AdminToken: n.cfg.Private.AdminToken.Value()})
 }
 
 // ready is nil when the node takes sessions.
@@ -153,7 +153,7 @@ func (n *node) serveHTTP(core, front context.Context) error {
 			}
 			return n.sessions.Counts()
 		},
-		Backends: map[string]func(context.Context) error{"redis": n.store.Ping, "nats": n.natsUp},
+		Backends: map[string]func(context.Context) error{"redis": n.redis.Ping, "nats": n.natsUp},
 	})
 	g.Go(func() error {
 		return serveListener(core, n.private, httpapi.OnlyHosts(hosts, "give it an --admin-token", private), n.log)

@@ -27,8 +27,10 @@ import (
 	"weever/mediad/internal/udpio"
 	"weever/shared/events"
 	"weever/shared/nodes"
+	"weever/shared/redisdb"
 	"weever/shared/room"
 	"weever/shared/store"
+	"weever/shared/tokens"
 )
 
 // contactRetry is the time between attempts to reach Redis and NATS for the first time.
@@ -46,13 +48,15 @@ type node struct {
 	private net.Listener
 	tls     *tlsconf.Reloader // nil: plain HTTP or self-signed
 
+	redis    *redisdb.DB
+	tokens   *tokens.Tokens
 	store    *store.Store
 	control  *nats.Conn // room events and node calls
 	media    *nats.Conn // the relay alone, so that media never delays control
 	calls    *nodecall.Calls
 	relay    *relay.Relay
 	roster   *roster.Roster
-	jwt      *jwtauth.Checker // nil: tokens are in the store, or nobody needs one
+	jwt      *jwtauth.Checker // nil: tokens are in Redis, or nobody needs one
 	ice      *iceservers.List
 	sessions *session.Service // set by Run before the gate opens
 
@@ -73,10 +77,10 @@ func newNode(cfg Config, log *slog.Logger) (_ *node, err error) {
 	if err := n.listen(); err != nil {
 		return nil, err
 	}
-	if n.store, err = store.Open(cfg.Shared.Redis.Value(), cfg.Shared.Namespace); err != nil {
+	if n.redis, err = redisdb.Open(cfg.Shared.Redis.Value(), cfg.Shared.Namespace); err != nil {
 		return nil, err
 	}
-	n.store.Log = n.log
+	n.tokens, n.store = tokens.New(n.redis, n.log), store.New(n.redis, n.log)
 	if n.control, err = connectNATS(cfg.Shared, cfg.Node.ID+" control", n.log); err != nil {
 		return nil, err
 	}
@@ -162,7 +166,7 @@ func (n *node) serveSessions(ctx, core context.Context, g *errgroup.Group) error
 		Store: n.store, Roster: n.roster, Relay: n.relay, Peers: peers,
 		ResumeWindow: n.cfg.Node.ResumeWindow, MaxSessions: n.cfg.Node.MaxSessions, MaxPerClient: n.cfg.Public.SessionsPerIP, Log: n.log,
 	})
-	g.Go(func() error { return quiet(n.store.WatchKicks(core, n.sessions.Kick)) })
+	g.Go(func() error { return quiet(n.tokens.WatchKicks(core, n.sessions.Kick)) })
 	announce, err := n.announcer(epoch)
 	if err != nil {
 		return err
@@ -231,8 +235,8 @@ func (n *node) close() {
 			c.Close()
 		}
 	}
-	if n.store != nil {
-		_ = n.store.Close()
+	if n.redis != nil {
+		_ = n.redis.Close()
 	}
 	if n.udp != nil {
 		_ = n.udp.Close()

@@ -8,6 +8,7 @@ import (
 	"github.com/pion/ice/v4"
 	"github.com/pion/webrtc/v4"
 
+	"weever/mediad/internal/control"
 	"weever/mediad/internal/sdpfrag"
 )
 
@@ -97,15 +98,26 @@ func TestPatchPreconditions(t *testing.T) {
 			if r.status != 200 || second == "" || second == first || !strings.Contains(r.body, "a=ice-ufrag:"+strings.Trim(second, `"`)+"\r\n") {
 				t.Fatalf("restart: %+v", r)
 			}
+			for _, match := range []string{"", "*", `"*"`} { // the client lost the reply: it gets it again
+				if again := patch(credentials("second"), match); again.status != 200 || again.body != r.body || again.header.Get("ETag") != second {
+					t.Errorf("the restart again with If-Match %q: %+v", match, again)
+				}
+			}
+			for _, match := range []string{"", second} {
+				if r := patch(credentials("second")+oneCandidate, match); r.status != 204 {
+					t.Errorf("trickle with the restart's credentials and If-Match %q: %+v", match, r)
+				}
+			}
+			if r := patch(credentials("second"), second); r.status != 204 {
+				t.Errorf("the restart's credentials with its tag: %+v", r)
+			}
+			problem(t, patch(credentials("second"), first), 412)
 			problem(t, patch(oneCandidate, first), 412)
 			problem(t, patch(old+oneCandidate, first), 412)
 			problem(t, patch(old+oneCandidate, second), 412)
 			problem(t, patch(old, "*"), 412)
 			if r := patch(old+oneCandidate, ""); r.status != 204 {
 				t.Errorf("late trickle without If-Match: %+v", r)
-			}
-			if r := patch(credentials("second")+oneCandidate, second); r.status != 204 {
-				t.Errorf("trickle after the restart: %+v", r)
 			}
 			if r := patch(credentials("third"), `"*"`); r.status != 200 || r.header.Get("ETag") == second {
 				t.Errorf("restart again: %+v", r)
@@ -132,5 +144,24 @@ func TestPatchStrict(t *testing.T) {
 	problem(t, do(t, "PATCH", n.PublicURL()+posted.header.Get("Location"), oneCandidate, sdpHeader), 415)
 	if r := do(t, "DELETE", n.PublicURL()+posted.header.Get("Location"), "", nil); r.status != 200 {
 		t.Errorf("DELETE: %+v", r)
+	}
+}
+
+// A publisher that restarts ICE and then finds no way is away as soon as one that falls silent.
+func TestRestartThatFindsNoWay(t *testing.T) {
+	n := startNodes(t, 1)[0]
+	v := subscribe(t, n, "tea", "bob")
+	p := publish(t, n, "tea", "alice")
+	plays(t, v, "alice", "video0")
+	p.SetNetwork(false)
+	began := time.Now()
+	r := do(t, "PATCH", n.PublicURL()+pathOf(t, p.Location()), credentials("elsewhere")+oneCandidate,
+		map[string]string{"Content-Type": sdpfrag.ContentType, "If-Match": "*"})
+	if r.status != 200 {
+		t.Fatalf("restart: %+v", r)
+	}
+	hears(t, v, control.PubAway{Pub: fullID(t, "alice")})
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("away after %v", took)
 	}
 }

@@ -13,16 +13,16 @@ import (
 
 	"weever/shared/controlapi"
 	"weever/shared/gateway"
+	"weever/shared/redisdb"
 	"weever/shared/store"
 )
 
 func main() {
 	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
-	st, err := store.Open(os.Getenv("WEEVER_REDIS"), cmp.Or(os.Getenv("WEEVER_NAMESPACE"), "weever"))
+	db, err := redisdb.Open(os.Getenv("WEEVER_REDIS"), cmp.Or(os.Getenv("WEEVER_NAMESPACE"), "weever"))
 	if err != nil {
 		log.Error("cannot start: set WEEVER_REDIS and WEEVER_NAMESPACE right", "err", err)
 		os.Exit(1)
 	}
-	st.Log = log
-	lambda.Start(gateway.New(controlapi.New(controlapi.Config{Store: st, Log: log, Routes: controlapi.List})))
+	lambda.Start(gateway.New(controlapi.New(controlapi.Config{Store: store.New(db, log), Log: log, Routes: controlapi.List})))
 }

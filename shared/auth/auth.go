@@ -1,6 +1,6 @@
 // Package auth makes, hides and compares bearer tokens.
 //
-// It knows neither Redis nor what a token opens: shared/store keeps the hashes, the HTTP handlers ask it who may pass.
+// It knows neither Redis nor what a token opens: shared/tokens keeps the hashes, the HTTP handlers ask it who may pass.
 package auth
 
 import (

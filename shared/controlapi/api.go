@@ -1,7 +1,7 @@
 // Package controlapi is the control plane's HTTP: it creates tokens, lists who is there, and kicks.
 //
 // One handler has two homes: the Lambdas of functions/ serve a part of it each, mediad serves all of it on its private port.
-// It holds no state: everything is in shared/store. It ends with its server.
+// It holds no state: everything is in shared/tokens and shared/store. It ends with its server.
 package controlapi
 
 import (
@@ -16,6 +16,7 @@ import (
 	"weever/shared/auth"
 	"weever/shared/room"
 	"weever/shared/store"
+	"weever/shared/tokens"
 )
 
 // answerWithin bounds the work for one request: a client learns that Redis is away before its own patience ends.
@@ -33,16 +34,17 @@ const (
 
 // Config is what a handler needs.
 type Config struct {
-	Store      *store.Store // required
-	Log        *slog.Logger // nil: silence
-	AdminToken string       // when set, every request must carry it as bearer
-	Routes     Routes       // 0: all
+	Tokens     *tokens.Tokens // required for Create and Kick
+	Store      *store.Store   // required for List
+	Log        *slog.Logger   // nil: silence
+	AdminToken string         // when set, every request must carry it as bearer
+	Routes     Routes         // 0: all
 }
 
 // New makes the handler. It answers every request itself, unknown paths too, with text or JSON as the Accept header asks
-// and errors as apierr.Write does. It calls nothing but the store.
+// and errors as apierr.Write does. It calls nothing but Tokens and Store.
 func New(cfg Config) http.Handler {
-	a := &api{store: cfg.Store, log: cfg.Log, admin: cfg.AdminToken}
+	a := &api{tokens: cfg.Tokens, store: cfg.Store, log: cfg.Log, admin: cfg.AdminToken}
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
 	}
@@ -72,9 +74,10 @@ func New(cfg Config) http.Handler {
 
 // api is the handler's fixed parts.
 type api struct {
-	store *store.Store
-	log   *slog.Logger
-	admin string
+	tokens *tokens.Tokens
+	store  *store.Store
+	log    *slog.Logger
+	admin  string
 }
 
 // handler serves a request or returns the error to answer with.

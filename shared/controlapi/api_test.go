@@ -11,36 +11,31 @@ import (
 	"sync"
 	"testing"
 
+	"weever/shared/redisdb/redisdbtest"
 	"weever/shared/room"
 	"weever/shared/store"
 	"weever/shared/testkit"
+	"weever/shared/tokens"
 )
 
-// site is a control API over a real Redis, and the store beside it.
+// site is a control API over a real Redis, and what it works with beside it.
 type site struct {
-	t     *testing.T
-	url   string
-	store *store.Store
+	t      *testing.T
+	url    string
+	tokens *tokens.Tokens
+	store  *store.Store
 }
 
 func newSite(t *testing.T, redisURL string, change func(*Config)) *site {
 	t.Helper()
-	st, err := store.Open(redisURL, "test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg := Config{Store: st}
+	db := redisdbtest.Open(t, redisURL)
+	cfg := Config{Tokens: tokens.New(db, nil), Store: store.New(db, nil)}
 	if change != nil {
 		change(&cfg)
 	}
 	srv := httptest.NewServer(New(cfg))
-	t.Cleanup(func() {
-		srv.Close()
-		if err := st.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return &site{t: t, url: srv.URL, store: st}
+	t.Cleanup(srv.Close)
+	return &site{t: t, url: srv.URL, tokens: cfg.Tokens, store: cfg.Store}
 }
 
 // reply is an answer with its body read.

@@ -55,7 +55,7 @@ func (a *api) create(role room.Role) handler {
 		if req.token == "" {
 			req.token, asJSON = auth.NewToken(), true
 		}
-		expires, err := a.store.SetToken(r.Context(), req.room, role, req.id, req.token, req.grant, req.ttl)
+		expires, err := a.tokens.SetToken(r.Context(), req.room, role, req.id, req.token, req.grant, req.ttl)
 		if err != nil {
 			return err
 		}

@@ -19,7 +19,7 @@ func (a *api) kick(role room.Role) handler {
 		if err != nil {
 			return badName(err)
 		}
-		if err := a.store.Kick(r.Context(), rm, role, id); err != nil {
+		if err := a.tokens.Kick(r.Context(), rm, role, id); err != nil {
 			return err
 		}
 		a.log.Info("kicked", "room", rm, "role", role, "peer", id)

@@ -36,7 +36,7 @@ func TestCreate(t *testing.T) {
 	s := newSite(t, testkit.Redis(t), func(c *Config) { c.Log = slog.New(slog.NewTextHandler(&log, nil)) })
 	lobby, alice := mustRoom(t, "lobby"), mustID(t, "alice")
 	opens := func(role room.Role, token string) bool {
-		_, err := s.store.CheckToken(t.Context(), lobby, role, alice, token)
+		_, err := s.tokens.CheckToken(t.Context(), lobby, role, alice, token)
 		if err != nil && apierr.From(err).Code != apierr.BadToken {
 			t.Fatal(err)
 		}
@@ -272,21 +272,21 @@ func TestKick(t *testing.T) {
 	lobby, alice, bob := mustRoom(t, "lobby"), mustID(t, "alice"), mustID(t, "bob")
 	for _, path := range []string{"/pub/lobby/alice", "/pub/lobby/alice+tab2", "/pub/lobby/alice-screen", "/pub/lobby/alice%2Btab2"} {
 		for _, id := range []room.ID{alice, bob} {
-			if _, err := s.store.SetToken(ctx, lobby, room.Pub, id, "secret", auth.Grant{}, time.Hour); err != nil {
+			if _, err := s.tokens.SetToken(ctx, lobby, room.Pub, id, "secret", auth.Grant{}, time.Hour); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if _, err := s.store.SetToken(ctx, lobby, room.Sub, alice, "secret", auth.Grant{}, time.Hour); err != nil {
+		if _, err := s.tokens.SetToken(ctx, lobby, room.Sub, alice, "secret", auth.Grant{}, time.Hour); err != nil {
 			t.Fatal(err)
 		}
 		if got := s.do("DELETE", path, ""); got.status != http.StatusNoContent || got.body != "" {
 			t.Fatalf("%s: %+v", path, got)
 		}
-		if _, err := s.store.CheckToken(ctx, lobby, room.Pub, alice, "secret"); err == nil {
+		if _, err := s.tokens.CheckToken(ctx, lobby, room.Pub, alice, "secret"); err == nil {
 			t.Errorf("%s: the token still opens", path)
 		}
-		_, sub := s.store.CheckToken(ctx, lobby, room.Sub, alice, "secret")
-		_, other := s.store.CheckToken(ctx, lobby, room.Pub, bob, "secret")
+		_, sub := s.tokens.CheckToken(ctx, lobby, room.Sub, alice, "secret")
+		_, other := s.tokens.CheckToken(ctx, lobby, room.Pub, bob, "secret")
 		if sub != nil || other != nil {
 			t.Errorf("%s: another role's or person's token is gone, too", path)
 		}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"weever/shared/redisdb"
 	"weever/shared/room"
 )
 
@@ -36,13 +37,13 @@ type RoomCount struct {
 func (s *Store) Room(ctx context.Context, rm room.Name) (Snapshot, error) {
 	var seq *redis.StringCmd
 	var pubs *redis.MapStringStringCmd
-	_, _ = s.rdb.TxPipelined(ctx, func(tx redis.Pipeliner) error {
+	_, _ = s.db.Client().TxPipelined(ctx, func(tx redis.Pipeliner) error {
 		seq = tx.Get(ctx, s.key(rm, "seq"))
 		pubs = tx.HGetAll(ctx, s.key(rm, "pubs"))
 		return nil
 	})
 	if err := errors.Join(notNil(seq.Err()), pubs.Err()); err != nil {
-		return Snapshot{}, unavailable("read room", err)
+		return Snapshot{}, redisdb.Unavailable("read room", err)
 	}
 	snap := Snapshot{Seq: number(seq.Val())}
 	snap.Publishers, snap.Skipped = publishers(pubs.Val())
@@ -59,9 +60,9 @@ func (s *Store) Rooms(ctx context.Context, after string, limit int) (rooms []Roo
 		if after != "" {
 			from = "(" + after
 		}
-		names, err := s.rdb.ZRangeByLex(ctx, s.roomsKey(), &redis.ZRangeBy{Min: from, Max: "+", Count: int64(limit)}).Result()
+		names, err := s.db.Client().ZRangeByLex(ctx, s.roomsKey(), &redis.ZRangeBy{Min: from, Max: "+", Count: int64(limit)}).Result()
 		if err != nil {
-			return nil, "", unavailable("list rooms", err)
+			return nil, "", redisdb.Unavailable("list rooms", err)
 		}
 		counts, err := s.counts(ctx, names)
 		if err != nil {
@@ -89,7 +90,7 @@ func (s *Store) Rooms(ctx context.Context, after string, limit int) (rooms []Roo
 func (s *Store) counts(ctx context.Context, names []string) ([]RoomCount, error) {
 	counts := make([]RoomCount, len(names))
 	pubs, subs := make([]*redis.IntCmd, len(names)), make([]*redis.IntCmd, len(names))
-	_, err := s.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+	_, err := s.db.Client().Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		for i, name := range names {
 			rm, err := room.ParseName(name)
 			if err != nil {
@@ -101,7 +102,7 @@ func (s *Store) counts(ctx context.Context, names []string) ([]RoomCount, error)
 		return nil
 	})
 	if err != nil {
-		return nil, unavailable("count rooms", err)
+		return nil, redisdb.Unavailable("count rooms", err)
 	}
 	for i := range counts {
 		if pubs[i] != nil {
@@ -114,21 +115,27 @@ func (s *Store) counts(ctx context.Context, names []string) ([]RoomCount, error)
 // StartEpoch is called once at the start of a node; the number is above that of all its earlier starts, also when Redis was
 // emptied in between.
 func (s *Store) StartEpoch(ctx context.Context, node string) (int64, error) {
-	epoch, err := incScript.Run(ctx, s.rdb, []string{s.ns + ":epoch:" + node}).Int64()
+	epoch, err := incScript.Run(ctx, s.db.Client(), []string{s.db.Key("epoch", node)}).Int64()
 	if err != nil {
-		return 0, unavailable("start epoch", err)
+		return 0, redisdb.Unavailable("start epoch", err)
 	}
 	return epoch, nil
 }
 
-func (s *Store) roomsKey() string { return s.ns + ":rooms" }
+func (s *Store) roomsKey() string { return s.db.Key("rooms") }
 
-// index lists the room. It comes after the room's hash was written, so whoever empties the hash meanwhile either sees the new
-// record or removes the entry before this adds it. The room itself is right without it, so a failure is only logged: the next
-// session mends it.
-func (s *Store) index(ctx context.Context, rm room.Name) {
-	if err := s.rdb.ZAdd(context.WithoutCancel(ctx), s.roomsKey(), redis.Z{Member: rm.String()}).Err(); err != nil {
-		s.log().Warn("room could not be added to the list of rooms", "room", rm.String(), "err", err)
+// index lists the room, and notes the record once more for its owner. It comes after the record was written, so whoever removes
+// the room or the note meanwhile either sees the new record or does so before this adds them. The room itself is right without it,
+// so a failure is only logged: the next session mends the list, and the note was there before.
+func (s *Store) index(ctx context.Context, rm room.Name, owner room.Owner, session string) {
+	ctx = context.WithoutCancel(ctx)
+	_, err := s.db.Client().Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		pipe.ZAdd(ctx, s.roomsKey(), redis.Z{Member: rm.String()})
+		pipe.SAdd(ctx, s.instanceKey(owner.Instance), entry(rm, session))
+		return nil
+	})
+	if err != nil {
+		s.log.Warn("room could not be added to the list of rooms", "room", rm.String(), "err", err)
 	}
 }
 
@@ -139,25 +146,25 @@ func (s *Store) unindex(ctx context.Context, rm room.Name) {
 	ctx = context.WithoutCancel(ctx)
 	empty, err := s.empty(ctx, rm)
 	if err == nil && empty {
-		if err = s.rdb.ZRem(ctx, s.roomsKey(), rm.String()).Err(); err == nil {
+		if err = s.db.Client().ZRem(ctx, s.roomsKey(), rm.String()).Err(); err == nil {
 			if empty, err = s.empty(ctx, rm); err == nil && !empty {
-				s.index(ctx, rm)
+				err = s.db.Client().ZAdd(ctx, s.roomsKey(), redis.Z{Member: rm.String()}).Err()
 			}
 		}
 	}
 	if err != nil {
-		s.log().Warn("room could not be taken off the list of rooms", "room", rm.String(), "err", err)
+		s.log.Warn("room could not be taken off the list of rooms", "room", rm.String(), "err", err)
 	}
 }
 
 func (s *Store) empty(ctx context.Context, rm room.Name) (bool, error) {
-	n, err := s.rdb.Exists(ctx, s.key(rm, "pubs"), s.key(rm, "subs")).Result()
+	n, err := s.db.Client().Exists(ctx, s.key(rm, "pubs"), s.key(rm, "subs")).Result()
 	return n == 0, err
 }
 
 func (s *Store) logSkipped(rm room.Name, what string, n int) {
 	if n > 0 {
-		s.log().Warn("records in Redis cannot be understood; another program or version wrote them", "room", rm.String(), "kind", what, "count", n)
+		s.log.Warn("records in Redis cannot be understood; another program or version wrote them", "room", rm.String(), "kind", what, "count", n)
 	}
 }
 

@@ -79,7 +79,7 @@ func testRoomsArePagedAndEmptyOnesSkipped(t *testing.T, s *Store) {
 	}
 	// Entries that a failure left behind, and one that another program wrote.
 	for _, stale := range []string{"room03", "room99", "no room!"} {
-		if err := s.rdb.ZAdd(ctx, s.roomsKey(), redis.Z{Member: stale}).Err(); err != nil {
+		if err := s.db.Client().ZAdd(ctx, s.roomsKey(), redis.Z{Member: stale}).Err(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -173,41 +173,22 @@ func testManyAtOnce(t *testing.T, s *Store) {
 	hammerRoom(t, s, rm, 8, 40)
 }
 
-// beforeZRem runs enter once, between the look at an empty room and the removal of its entry.
-type beforeZRem struct{ enter func() }
-
-func (h *beforeZRem) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-func (h *beforeZRem) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return next
-}
-
-func (h *beforeZRem) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		if enter := h.enter; cmd.Name() == "zrem" && enter != nil {
-			h.enter = nil
-			enter()
-		}
-		return next(ctx, cmd)
-	}
-}
-
 func testOneEntersWhileTheLastLeaves(t *testing.T, s *Store) {
 	ctx, rm := t.Context(), mustRoom(t, "r")
 	sub := func(session string) room.Subscriber {
 		return room.Subscriber{FullID: mustFullID(t, "bob"), Session: session, Owner: room.Owner{Instance: "i"}, JoinedAt: time.Now()}
 	}
-	listed := func() bool { return slices.Contains(s.rdb.ZRange(ctx, s.roomsKey(), 0, -1).Val(), "r") }
+	listed := func() bool { return slices.Contains(s.db.Client().ZRange(ctx, s.roomsKey(), 0, -1).Val(), "r") }
 	if _, err := s.AddSubscriber(ctx, rm, sub("s1")); err != nil || !listed() {
 		t.Fatalf("%v, listed: %v", err, listed())
 	}
-	hook := &beforeZRem{enter: func() {
+	hook := &before{name: "zrem", act: func() {
 		if _, err := s.AddSubscriber(ctx, rm, sub("s2")); err != nil {
 			t.Error(err)
 		}
 	}}
-	s.rdb.AddHook(hook)
-	if err := s.RemoveSubscriber(ctx, rm, "s1"); err != nil || hook.enter != nil || !listed() {
+	s.db.Client().AddHook(hook)
+	if err := s.RemoveSubscriber(ctx, rm, "s1"); err != nil || hook.act != nil || !listed() {
 		t.Fatalf("%v; a room with a subscriber is listed: %v", err, listed())
 	}
 	if err := s.RemoveSubscriber(ctx, rm, "s2"); err != nil || listed() {

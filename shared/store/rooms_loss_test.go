@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"weever/shared/apierr"
+	"weever/shared/redisdb/redisdbtest"
 	"weever/shared/room"
 	"weever/shared/testkit"
 )
@@ -70,7 +71,7 @@ func testRestoringAfterAnErrorOfOthers(t *testing.T, s *Store) {
 
 func testCountersLastAsLongAsSomebodyPublishes(t *testing.T, s *Store) {
 	ctx, rm := t.Context(), mustRoom(t, "r")
-	ttl := func(key string) time.Duration { return s.rdb.TTL(ctx, s.key(rm, key)).Val() }
+	ttl := func(key string) time.Duration { return s.db.Client().TTL(ctx, s.key(rm, key)).Val() }
 	p := publisher(t, s, rm, "alice")
 	mustLive(t, s, rm, p)
 	if ttl("seq") > 0 || ttl("pubs") > 0 {
@@ -108,12 +109,14 @@ func TestRoomsWhileRedisIsAway(t *testing.T) {
 		"Publishers":       func() error { _, err := s.Publishers(ctx, rm); return err },
 		"Room":             func() error { _, err := s.Room(ctx, rm); return err },
 		"Rooms":            func() error { _, _, err := s.Rooms(ctx, "", 1); return err },
+		"RoomsOf":          func() error { _, err := s.RoomsOf(ctx, "i"); return err },
+		"Forget":           func() error { return s.Forget(ctx, "i") },
 		"StartEpoch":       func() error { _, err := s.StartEpoch(ctx, "n"); return err },
 	} {
-		t.Run(name, func(t *testing.T) { wantCode(t, call(), apierr.Unavailable) })
+		t.Run(name, func(t *testing.T) { redisdbtest.WantCode(t, call(), apierr.Unavailable) })
 	}
 	srv.Start()
-	for limit := time.After(10 * time.Second); s.Ping(ctx) != nil; { // the client dials again once a second
+	for limit := time.After(10 * time.Second); s.db.Ping(ctx) != nil; { // the client dials again once a second
 		select {
 		case <-limit:
 			t.Fatal("the store does not come back")

@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"weever/shared/apierr"
+	"weever/shared/redisdb"
 	"weever/shared/room"
 )
 
@@ -33,9 +34,9 @@ type LiveResult struct {
 // NextInc hands out the number that orders the POSTs of a room: the later POST has the higher one. It is all that a pending
 // publisher leaves in Redis.
 func (s *Store) NextInc(ctx context.Context, rm room.Name) (int64, error) {
-	inc, err := incScript.Run(ctx, s.rdb, []string{s.key(rm, "inc")}).Int64()
+	inc, err := incScript.Run(ctx, s.db.Client(), []string{s.db.IncKey(rm.String())}).Int64()
 	if err != nil {
-		return 0, unavailable("take incarnation", err)
+		return 0, redisdb.Unavailable("take incarnation", err)
 	}
 	return inc, nil
 }
@@ -49,6 +50,9 @@ func (s *Store) GoLive(ctx context.Context, rm room.Name, p room.Publisher) (Liv
 	p.State = room.Live
 	body, err := encodePublisher(p)
 	if err != nil {
+		return LiveResult{}, err
+	}
+	if err := s.enter(ctx, rm, p.Owner, p.Session); err != nil {
 		return LiveResult{}, err
 	}
 	reply, err := s.script(ctx, "golive", rm, p.FullID, p.Inc, p.JoinedAt.UnixMicro(), p.Owner.Instance, body)
@@ -67,7 +71,13 @@ func (s *Store) GoLive(ctx context.Context, rm room.Name, p room.Publisher) (Liv
 			res.Left = append(res.Left, c)
 		}
 	}
-	s.index(ctx, rm)
+	s.index(ctx, rm, p.Owner, p.Session)
+	if res.Replaced != nil {
+		s.exitPublisher(ctx, rm, *res.Replaced)
+	}
+	for _, c := range res.Left {
+		s.exitPublisher(ctx, rm, c.Publisher)
+	}
 	return res, nil
 }
 
@@ -91,6 +101,7 @@ func (s *Store) MarkAway(ctx context.Context, rm room.Name, id room.FullID, inc 
 func (s *Store) RemovePublisher(ctx context.Context, rm room.Name, id room.FullID, inc int64) (Change, error) {
 	c, err := s.swap(ctx, "remove", rm, id, inc)
 	if err == nil {
+		s.exitPublisher(ctx, rm, c.Publisher)
 		s.unindex(ctx, rm)
 	}
 	return c, err
@@ -104,19 +115,30 @@ func (s *Store) RestorePublisher(ctx context.Context, rm room.Name, p room.Publi
 	if err != nil {
 		return Change{}, err
 	}
+	if err := s.enter(ctx, rm, p.Owner, p.Session); err != nil {
+		return Change{}, err
+	}
 	c, err := s.swap(ctx, "restore", rm, p.FullID, p.Inc, p.JoinedAt.UnixMicro(), string(p.State), p.Owner.Instance, body)
 	if err == nil {
-		s.index(ctx, rm)
+		s.index(ctx, rm, p.Owner, p.Session)
 	}
 	return c, err
+}
+
+// exitPublisher takes back the note of a publisher whose record was removed.
+func (s *Store) exitPublisher(ctx context.Context, rm room.Name, p room.Publisher) {
+	s.exit(ctx, rm, p.Owner, p.Session, func(ctx context.Context) (bool, error) {
+		raw, err := s.db.Client().HGet(ctx, s.key(rm, "pubs"), p.FullID.String()).Result()
+		return headerInc(raw) == p.Inc, notNil(err)
+	})
 }
 
 // Publishers lists the room's publishers, live and away, oldest first, then by full id. Records that cannot be understood are
 // skipped and logged.
 func (s *Store) Publishers(ctx context.Context, rm room.Name) ([]room.Publisher, error) {
-	hash, err := s.rdb.HGetAll(ctx, s.key(rm, "pubs")).Result()
+	hash, err := s.db.Client().HGetAll(ctx, s.key(rm, "pubs")).Result()
 	if err != nil {
-		return nil, unavailable("list publishers", err)
+		return nil, redisdb.Unavailable("list publishers", err)
 	}
 	list, skipped := publishers(hash)
 	s.logSkipped(rm, "publishers", skipped)
@@ -139,9 +161,9 @@ func (s *Store) swap(ctx context.Context, op string, rm room.Name, id room.FullI
 func (s *Store) script(ctx context.Context, op string, rm room.Name, id room.FullID, inc int64, args ...any) ([]string, error) {
 	keys := []string{s.key(rm, "pubs"), s.key(rm, "seq"), s.key(rm, "gone")}
 	argv := append([]any{op, id.String(), strconv.FormatInt(inc, 10)}, args...)
-	reply, err := roomScript.Run(ctx, s.rdb, keys, argv...).StringSlice()
+	reply, err := roomScript.Run(ctx, s.db.Client(), keys, argv...).StringSlice()
 	if err != nil {
-		return nil, unavailable(op+" publisher", err)
+		return nil, redisdb.Unavailable(op+" publisher", err)
 	}
 	return reply, nil
 }

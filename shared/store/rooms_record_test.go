@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"weever/shared/apierr"
+	"weever/shared/redisdb/redisdbtest"
 	"weever/shared/room"
 )
 
@@ -19,14 +20,14 @@ func testForeignRecordsAreSkipped(t *testing.T, s *Store) {
 		"alice": "garbage", "alice+1": `{"full_id":"alice+1"}`, "": "", "x y": "1 1 1 away i {}", "alice+2": "1 5 5 away i {broken",
 		"alice+3": "1 99999999999999999999 1 away i {}", "+": "1 1 1 away i null",
 	} {
-		if err := s.rdb.HSet(ctx, s.key(rm, "pubs"), field, raw).Err(); err != nil {
+		if err := s.db.Client().HSet(ctx, s.key(rm, "pubs"), field, raw).Err(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := s.rdb.Set(ctx, s.key(rm, "seq"), "many", 0).Err(); err != nil {
+	if err := s.db.Client().Set(ctx, s.key(rm, "seq"), "many", 0).Err(); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.rdb.HSet(ctx, s.key(rm, "subs"), "s", "1 1 {}", "t", "").Err(); err != nil {
+	if err := s.db.Client().HSet(ctx, s.key(rm, "subs"), "s", "1 1 {}", "t", "").Err(); err != nil {
 		t.Fatal(err)
 	}
 	live := mustLive(t, s, rm, p)
@@ -48,7 +49,7 @@ func testForeignRecordsAreSkipped(t *testing.T, s *Store) {
 // A record whose JSON is spoilt can still be removed by who knows its incarnation.
 func testASpoiltRecordCanBeRemoved(t *testing.T, s *Store) {
 	rm := mustRoom(t, "r")
-	if err := s.rdb.HSet(t.Context(), s.key(rm, "pubs"), "alice", "1 5 5 live i {broken").Err(); err != nil {
+	if err := s.db.Client().HSet(t.Context(), s.key(rm, "pubs"), "alice", "1 5 5 live i {broken").Err(); err != nil {
 		t.Fatal(err)
 	}
 	c, err := s.RemovePublisher(t.Context(), rm, mustFullID(t, "alice"), 5)
@@ -87,7 +88,7 @@ func TestRecordsThatCannotBeWritten(t *testing.T) {
 		t.Errorf("subscriber without a full id: %v", err)
 	}
 	_, err := s.RestorePublisher(t.Context(), rm, good)
-	wantCode(t, err, apierr.Unavailable)
+	redisdbtest.WantCode(t, err, apierr.Unavailable)
 }
 
 func FuzzDecodeRecords(f *testing.F) {

@@ -2,8 +2,12 @@ package store
 
 import (
 	"context"
+	"errors"
 	"strconv"
 
+	"github.com/redis/go-redis/v9"
+
+	"weever/shared/redisdb"
 	"weever/shared/room"
 )
 
@@ -19,19 +23,33 @@ func (s *Store) AddSubscriber(ctx context.Context, rm room.Name, sub room.Subscr
 	if err != nil {
 		return 0, err
 	}
-	keys := []string{s.key(rm, "subs"), s.key(rm, "inc")}
-	inc, err := addSubScript.Run(ctx, s.rdb, keys, sub.Session, strconv.FormatInt(max(sub.Inc, 0), 10), body).Int64()
-	if err != nil {
-		return 0, unavailable("add subscriber", err)
+	if err := s.enter(ctx, rm, sub.Owner, sub.Session); err != nil {
+		return 0, err
 	}
-	s.index(ctx, rm)
+	keys := []string{s.key(rm, "subs"), s.db.IncKey(rm.String())}
+	inc, err := addSubScript.Run(ctx, s.db.Client(), keys, sub.Session, strconv.FormatInt(max(sub.Inc, 0), 10), body).Int64()
+	if err != nil {
+		return 0, redisdb.Unavailable("add subscriber", err)
+	}
+	s.index(ctx, rm, sub.Owner, sub.Session)
 	return inc, nil
 }
 
 // RemoveSubscriber removes the session's record; removing one that is not there is no error.
 func (s *Store) RemoveSubscriber(ctx context.Context, rm room.Name, session string) error {
-	if err := s.rdb.HDel(ctx, s.key(rm, "subs"), session).Err(); err != nil {
-		return unavailable("remove subscriber", err)
+	var get *redis.StringCmd
+	var del *redis.IntCmd
+	_, _ = s.db.Client().TxPipelined(ctx, func(tx redis.Pipeliner) error {
+		get, del = tx.HGet(ctx, s.key(rm, "subs"), session), tx.HDel(ctx, s.key(rm, "subs"), session)
+		return nil
+	})
+	if err := errors.Join(notNil(get.Err()), del.Err()); err != nil {
+		return redisdb.Unavailable("remove subscriber", err)
+	}
+	if sub, err := decodeSubscriber(session, get.Val()); err == nil {
+		s.exit(ctx, rm, sub.Owner, session, func(ctx context.Context) (bool, error) {
+			return s.db.Client().HExists(ctx, s.key(rm, "subs"), session).Result()
+		})
 	}
 	s.unindex(ctx, rm)
 	return nil
@@ -39,9 +57,9 @@ func (s *Store) RemoveSubscriber(ctx context.Context, rm room.Name, session stri
 
 // Subscribers lists the room's subscribers, oldest first, then by full id. Records that cannot be understood are skipped and logged.
 func (s *Store) Subscribers(ctx context.Context, rm room.Name) ([]room.Subscriber, error) {
-	hash, err := s.rdb.HGetAll(ctx, s.key(rm, "subs")).Result()
+	hash, err := s.db.Client().HGetAll(ctx, s.key(rm, "subs")).Result()
 	if err != nil {
-		return nil, unavailable("list subscribers", err)
+		return nil, redisdb.Unavailable("list subscribers", err)
 	}
 	list, skipped := subscribers(hash)
 	s.logSkipped(rm, "subscribers", skipped)
@@ -50,9 +68,9 @@ func (s *Store) Subscribers(ctx context.Context, rm room.Name) ([]room.Subscribe
 
 // CountSubscribers is the number of the room's subscribers, records that cannot be understood included.
 func (s *Store) CountSubscribers(ctx context.Context, rm room.Name) (int, error) {
-	n, err := s.rdb.HLen(ctx, s.key(rm, "subs")).Result()
+	n, err := s.db.Client().HLen(ctx, s.key(rm, "subs")).Result()
 	if err != nil {
-		return 0, unavailable("count subscribers", err)
+		return 0, redisdb.Unavailable("count subscribers", err)
 	}
 	return int(n), nil
 }

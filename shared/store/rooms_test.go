@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"weever/shared/apierr"
+	"weever/shared/redisdb/redisdbtest"
 	"weever/shared/room"
 )
 
@@ -67,7 +68,7 @@ func wantPublishers(t *testing.T, s *Store, rm room.Name, want ...room.Publisher
 
 func flush(t *testing.T, s *Store) {
 	t.Helper()
-	if err := s.rdb.FlushAll(t.Context()).Err(); err != nil {
+	if err := s.db.Client().FlushAll(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -90,6 +91,11 @@ func TestRooms(t *testing.T) {
 			"OneEntersWhileTheLastLeaves":                testOneEntersWhileTheLastLeaves,
 			"ForeignRecordsAreSkipped":                   testForeignRecordsAreSkipped,
 			"ASpoiltRecordCanBeRemoved":                  testASpoiltRecordCanBeRemoved,
+			"RoomsOfAnInstance":                          testRoomsOfAnInstance,
+			"WhoTakesAPlaceTakesTheNoteAway":             testWhoTakesAPlaceTakesTheNoteAway,
+			"TheNoteIsThereBeforeTheRecord":              testTheNoteIsThereBeforeTheRecord,
+			"OneIsRestoredWhileItIsRemoved":              testOneIsRestoredWhileItIsRemoved,
+			"Forgetting":                                 testForgetting,
 		} {
 			flush(t, s)
 			t.Run(name, func(t *testing.T) { test(t, s) })
@@ -103,7 +109,7 @@ func testLifeOfAPublisher(t *testing.T, s *Store) {
 		t.Fatalf("an unknown room gave %+v", snap)
 	}
 	p := publisher(t, s, rm, "alice+tab1")
-	if keys := s.rdb.Keys(ctx, "*").Val(); len(keys) != 1 {
+	if keys := s.db.Client().Keys(ctx, "*").Val(); len(keys) != 1 {
 		t.Fatalf("a pending publisher left %v in Redis", keys)
 	}
 	live := mustLive(t, s, rm, p)
@@ -157,7 +163,7 @@ func testTwoPostsForOneFullIDInEitherOrder(t *testing.T, s *Store) {
 		first, second := publisher(t, s, rm, "alice"), publisher(t, s, rm, "alice")
 		seq := mustLive(t, s, rm, second).Seq
 		_, err := s.GoLive(t.Context(), rm, first)
-		wantCode(t, err, apierr.Superseded)
+		redisdbtest.WantCode(t, err, apierr.Superseded)
 		wantPublishers(t, s, rm, second)
 		if snap := mustSnapshot(t, s, rm); snap.Seq != seq {
 			t.Fatalf("a refusal moved the counter from %d to %d", seq, snap.Seq)
@@ -171,7 +177,7 @@ func testTwoPostsForOneFullIDInEitherOrder(t *testing.T, s *Store) {
 			t.Fatal(err)
 		}
 		_, err := s.GoLive(t.Context(), rm, first)
-		wantCode(t, err, apierr.Superseded)
+		redisdbtest.WantCode(t, err, apierr.Superseded)
 		if _, err := s.RestorePublisher(t.Context(), rm, first); !errors.Is(err, ErrGone) {
 			t.Fatalf("restoring the older one: %v", err)
 		}

@@ -22,7 +22,7 @@ const startLimit = 20 * time.Second
 func Redis(t testing.TB) string { return StartRedis(t).URL }
 
 // RedisCluster is Redis with cluster mode on: one node that owns all slots. It refuses commands whose keys lie in
-// different slots, as a larger cluster does. The URL carries "?addr=", the form that makes store.Open use the cluster client.
+// different slots, as a larger cluster does. The URL carries "?addr=", the form that makes redisdb.Open use the cluster client.
 func RedisCluster(t testing.TB) string {
 	t.Helper()
 	return startCluster(t).URL

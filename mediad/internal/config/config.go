@@ -92,7 +92,7 @@ type Private struct {
 
 // Shared says where the services are that the nodes share.
 type Shared struct {
-	Redis     flagval.Secret   // URL for store.Open; zero with Dev: embedded
+	Redis     flagval.Secret   // URL for redisdb.Open; zero with Dev: embedded
 	NATS      []flagval.Secret // URLs; empty with Dev: embedded
 	NATSCreds string           // file; empty: none
 	NATSCA    string           // file; empty: the system's authorities

@@ -15,8 +15,8 @@ import (
 
 	"weever/mediad/internal/flagval"
 	"weever/mediad/internal/ratelimit"
+	"weever/shared/redisdb"
 	"weever/shared/room"
-	"weever/shared/store"
 )
 
 const (
@@ -208,13 +208,13 @@ func (r *reader) load(f *loadFlags) Load {
 	}
 }
 
-// redisURL lets the store judge its own URL; nothing is dialled.
+// redisURL lets redisdb judge its own URL; nothing is dialled.
 func redisURL(s string) (flagval.Secret, error) {
-	st, err := store.Open(s, "weever")
+	db, err := redisdb.Open(s, "weever")
 	if err != nil {
 		return flagval.Secret{}, err
 	}
-	return flagval.NewSecret(s), st.Close()
+	return flagval.NewSecret(s), db.Close()
 }
 
 // defaultNodeID is the host's name, cut to what a name may be, and a random suffix: two processes of one host differ.

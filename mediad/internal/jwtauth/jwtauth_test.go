@@ -12,9 +12,10 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"weever/shared/apierr"
+	"weever/shared/redisdb/redisdbtest"
 	"weever/shared/room"
-	"weever/shared/store"
 	"weever/shared/testkit"
+	"weever/shared/tokens"
 )
 
 func TestNewNamesEveryFault(t *testing.T) {
@@ -234,11 +235,7 @@ func TestNoReplay(t *testing.T) {
 
 func TestKicks(t *testing.T) {
 	redis := testkit.StartRedis(t)
-	s, err := store.Open(redis.URL, "test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() })
+	s := tokens.New(redisdbtest.Open(t, redis.URL), nil)
 	c := bySecret(t, func(cfg *Config) { cfg.Kicks = s })
 	at := func(role room.Role, iat int64) error {
 		_, err := c.CheckToken(t.Context(), tea, role, alice, issue(t, jose.HS256, []byte(secret), "", payload(map[string]any{"role": role, "iat": iat})))

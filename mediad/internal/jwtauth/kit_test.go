@@ -55,7 +55,7 @@ var (
 	alice = must(room.ParseID("alice"))
 )
 
-// neverKicked is a memory in which nobody is; tests of kicks use the store.
+// neverKicked is a memory in which nobody is; tests of kicks use Redis.
 type neverKicked struct{}
 
 func (neverKicked) KickedAt(context.Context, room.Name, room.Role, room.ID) (time.Time, error) {

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"weever/shared/events"
+	"weever/shared/redisdb/redisdbtest"
 	"weever/shared/room"
 	"weever/shared/store"
 	"weever/shared/testkit"
@@ -39,11 +40,7 @@ type node struct {
 // idle makes a node whose roster does not run.
 func idle(t *testing.T, name, redisURL, natsURL string, healEvery time.Duration) *node {
 	t.Helper()
-	s, err := store.Open(redisURL, "test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() })
+	s := store.New(redisdbtest.Open(t, redisURL), nil)
 	nc, err := nats.Connect(natsURL, nats.ReconnectWait(10*time.Millisecond), nats.ReconnectJitter(0, 0), nats.MaxReconnects(-1), nats.IgnoreDiscoveredServers())
 	if err != nil {
 		t.Fatal(err)
