@@ -123,12 +123,12 @@ func (g *registry) close() {
 // wait returns when no session runs any more; close must have been called.
 func (g *registry) wait() { g.alive.Wait() }
 
-// find gives the session if it runs here under that very role, room and full id.
+// find gives the session if it runs here, and is not about to end, under that very role, room and full id.
 func (g *registry) find(role room.Role, rm room.Name, full room.FullID, session string) (running, error) {
 	g.mu.Lock()
 	r, ok := g.sessions[session]
 	g.mu.Unlock()
-	if ok && r.ID.Role == role && r.ID.Room == rm && r.ID.Full == full {
+	if ok && r.ID.Role == role && r.ID.Room == rm && r.ID.Full == full && r.Ctx.Err() == nil {
 		return r, nil
 	}
 	return running{}, apierr.New(apierr.NoSession, "no such session; it has ended, so start again with a POST")

@@ -149,13 +149,15 @@ func (s *Service) Subscribe(ctx context.Context, e Entry, opt SubOptions) (*Answ
 	return answer, nil
 }
 
-// End ends a session: its record is gone and its connection closed soon after the return.
+// End ends a session. On return its connection is closed and answers nothing any more (RFC 7675 section 5.2), and nobody finds the
+// session; its record is gone soon after.
 func (s *Service) End(role room.Role, rm room.Name, full room.FullID, session string) error {
 	r, err := s.registry.find(role, rm, full, session)
 	if err != nil {
 		return err
 	}
 	r.End(errDeleted)
+	_ = r.PC.Close()
 	return nil
 }
 

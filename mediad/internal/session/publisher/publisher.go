@@ -142,6 +142,7 @@ func (p *Publisher) Run() {
 	for p.stage != left {
 		select {
 		case <-p.Ctx.Done():
+			_ = p.PC.Close() // before the record, for Redis may be slow
 			p.happens(ended, deadline)
 		case <-p.Look():
 			p.examine(deadline)

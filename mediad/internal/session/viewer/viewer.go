@@ -156,8 +156,8 @@ func (v *Viewer) Player() *player.Player { return v.player }
 
 // Run is the session. It returns when the record is removed, the connection closed and every goroutine ended.
 func (v *Viewer) Run() {
+	defer v.forgetRecord() // last: Redis may be slow, and the client is not to be served any longer
 	defer v.release()
-	defer v.forgetRecord()
 	changed, stopWatching := v.room.Watch()
 	defer stopWatching()
 	connect := time.NewTimer(life.ConnectTimeout)
