@@ -138,18 +138,19 @@ func (s *Session) Login() probe.Login {
 // leaving is how long a session may still be there after a DELETE was answered.
 const leaving = time.Second
 
-// AfterDelete sends PATCHes until one is answered as it must be after a DELETE, for a second at most. It returns the last reply, and
-// the first: a server that answers DELETE before it is done with it shows in that one.
+// AfterDelete sends PATCHes until one is answered as it must be after a DELETE, or one that was sent a second later is not. It
+// returns the last reply, and the first: a server that answers DELETE before it is done with it shows in that one.
 func (s *Session) AfterDelete(ctx context.Context) (last, first request.Reply, err error) {
 	began := time.Now()
 	for try := 0; ; try++ {
+		sent := time.Now()
 		if last, err = s.Trickle(ctx, s.Tag()); err != nil {
 			return last, first, err
 		}
 		if try == 0 {
 			first = last
 		}
-		if last.Missing() || time.Since(began) > leaving {
+		if last.Missing() || sent.Sub(began) > leaving {
 			return last, first, nil
 		}
 	}

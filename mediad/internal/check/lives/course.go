@@ -8,12 +8,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pion/webrtc/v4"
+
 	"weever/mediad/internal/check/checklist"
 	"weever/mediad/internal/check/request"
 	"weever/mediad/internal/sdpfrag"
 )
 
-// resumed is how long media may take to flow again after a restart.
+// resumed is how long media may take to flow again: reports of a publisher come every second or so.
 const resumed = 10 * time.Second
 
 // course is a session with media that lives through ICE restarts: two that must be refused, and one that should not.
@@ -51,7 +53,7 @@ func (c *course) make(ctx context.Context, r *checklist.Run) error {
 	}
 	defer r.Close(ctx, s)
 	// Whatever else can be seen, media that came once must go on coming.
-	if c.flows, err = grows(ctx, s, feedbackWait); err != nil {
+	if c.flows, err = grows(ctx, s, resumed); err != nil {
 		return err
 	}
 	if !c.flows {
@@ -80,7 +82,7 @@ func (c *course) make(ctx context.Context, r *checklist.Run) error {
 	if c.still, err = k.answered(ctx, s.Login()); err != nil {
 		return err
 	}
-	if c.flows, err = grows(ctx, s, feedbackWait); err != nil {
+	if c.flows, err = grows(ctx, s, resumed); err != nil {
 		return err
 	}
 	return c.renew(ctx, s)
@@ -107,7 +109,14 @@ func (c *course) renew(ctx context.Context, s *checklist.Session) error {
 	if c.failed != nil {
 		return ctx.Err()
 	}
-	var err error
+	// What comes before ICE is connected again was on its way already.
+	up, err := until(ctx, resumed, poll, func() (bool, error) {
+		state := s.Live.PeerConnection().ICEConnectionState()
+		return state == webrtc.ICEConnectionStateConnected || state == webrtc.ICEConnectionStateCompleted, nil
+	})
+	if err != nil || !up {
+		return err
+	}
 	c.again, err = grows(ctx, s, resumed)
 	return err
 }

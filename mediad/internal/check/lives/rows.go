@@ -98,7 +98,7 @@ func (k *knocker) answered(ctx context.Context, l probe.Login) (bool, error) {
 }
 
 // feedbackWait is how long the first feedback may take.
-const feedbackWait = 3 * time.Second
+const feedbackWait = 5 * time.Second
 
 func feedback(e *ending, r *checklist.Run) checklist.Verdict {
 	negotiated := e.session.Answer.Any(func(m probe.Media) bool { return slices.Contains(m.Feedback, "transport-cc") })
