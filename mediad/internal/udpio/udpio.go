@@ -11,6 +11,8 @@ import (
 	"net"
 	"net/netip"
 	"path"
+	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/pion/ice/v4"
@@ -28,10 +30,14 @@ type Config struct {
 	Log        *slog.Logger
 }
 
-// Mux is the opened port. It implements ice.UDPMux.
+// Mux is the opened port. It implements ice.UDPMux. Its methods may be called by any goroutine.
 type Mux struct {
 	*ice.MultiUDPMuxDefault
 	addrs []netip.AddrPort
+	drops [numDrops]atomic.Uint64
+
+	mu       sync.Mutex
+	sessions map[string]*sources // by user fragment, as long as they have connections
 }
 
 // Listen opens the sockets. It fails when no interface matches, or when one of the addresses is taken; then nothing is left open.
@@ -40,7 +46,7 @@ func Listen(cfg Config) (*Mux, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Mux{}
+	m := &Mux{sessions: map[string]*sources{}}
 	port := cfg.Port
 	var muxes []ice.UDPMux
 	for _, ip := range ips {
@@ -63,6 +69,40 @@ func Listen(cfg Config) (*Mux, error) {
 	m.MultiUDPMuxDefault = ice.NewMultiUDPMuxDefault(muxes...)
 	return m, nil
 }
+
+// GetConn gives a session, named by its ICE user fragment, its connection on the socket with this address. The caller must close it.
+func (m *Mux) GetConn(ufrag string, addr net.Addr) (net.PacketConn, error) {
+	conn, err := m.MultiUDPMuxDefault.GetConn(ufrag, addr)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // pion's own, for pion
+	}
+	direct, ok := conn.(ice.AddrPortReaderWriter)
+	if !ok {
+		_ = conn.Close()
+		return nil, errors.New("udpio: the mux gave a connection that cannot read without allocating")
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.sessions[ufrag]
+	if s == nil {
+		s = &sources{}
+		m.sessions[ufrag] = s
+	}
+	s.users++
+	return &guard{PacketConn: conn, conn: direct, sources: s, drops: &m.drops, release: sync.OnceFunc(func() { m.release(ufrag, s) })}, nil
+}
+
+// release forgets a session's sources when nobody uses them any more.
+func (m *Mux) release(ufrag string, s *sources) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s.users--; s.users == 0 {
+		delete(m.sessions, ufrag)
+	}
+}
+
+// Drops is how many packets were dropped for a reason since the port was opened.
+func (m *Mux) Drops(d Drop) uint64 { return m.drops[d].Load() }
 
 // Addrs are the addresses listened on, in the order of the interfaces.
 func (m *Mux) Addrs() []netip.AddrPort { return m.addrs }
