@@ -8,15 +8,16 @@ import { Emitter } from './emitter.js';
 import { WeeverError, asWeeverError } from './errors.js';
 import { LABEL, parse, say } from './control.js';
 import { Network } from './network.js';
+import { ANSWER_WITHIN, Offers } from './offers.js';
 import { grew, Pulse, trafficOf } from './pulse.js';
 import { Repair } from './repair.js';
 import { fragment, iceOf, restartAnswer, setupOf } from './sdp.js';
+import { withUnanswered } from './unanswered.js';
 import { pause } from './backoff.js';
 
 const CONNECT_WITHIN = 12_000; // ms from the answer to the open control channel; the server gives up after 15 s
 const WORKS_WITHIN = 2000; // ms from an ICE restart to the first packet on the new path
 const LOOK_EVERY = 100; // ms, for that packet
-const ANSWER_WITHIN = 10_000; // ms from an offer of ours on the control channel to its answer
 const TRICKLE_EVERY = 100; // ms over which candidates are gathered into one PATCH
 
 /**
@@ -59,8 +60,9 @@ export class Connection extends Emitter {
   #pings = 0;
   /** @type {Map<string, () => void>} */
   #pongs = new Map();
-  /** @type {((sdp: string) => void) | null} */
-  #answered = null;
+  #offers;
+  /** @type {Promise<unknown>} the last repair */
+  #mending = Promise.resolve();
 
   /** @type {RTCIceServer[]} what the server named in its reply */
   iceServers = [];
@@ -77,6 +79,7 @@ export class Connection extends Emitter {
     this.#dc = this.#pc.createDataChannel(LABEL);
     const { signal } = this.#stop;
     this.#repair = new Repair({ signal, restart: (s) => this.#enqueue(() => this.#restartIce(s)), works: (s) => this.#works(s) });
+    this.#offers = new Offers({ pc: this.#pc, signal, send: (line) => this.send(line), mending: () => this.#repair.running });
     this.#pulse = new Pulse({
       signal,
       ping: () => this.send(say.ping('beat')),
@@ -157,18 +160,13 @@ export class Connection extends Emitter {
    * @returns {Promise<void>} fulfilled when the server's answer is in force
    * @throws {WeeverError} when there was none; the connection is down then
    */
-  negotiate() {
-    return this.#enqueue(async () => {
-      await this.#pc.setLocalDescription(await this.#pc.createOffer());
-      const late = pause(ANSWER_WITHIN, this.#stop.signal).then(() => '');
-      const answer = new Promise((/** @type {(sdp: string) => void} */ resolve) => { this.#answered = resolve; });
-      this.send(say.offer(this.#pc.localDescription?.sdp ?? ''));
-      const sdp = await Promise.race([answer, late]);
-      this.#answered = null;
-      if (!sdp) throw this.#down(new WeeverError('lost', 'The server did not answer.'));
-      await this.#pc.setRemoteDescription({ type: 'answer', sdp });
-      this.emit('described', this.#pc);
-    });
+  async negotiate() {
+    try {
+      do await this.#mending; while (!await this.#enqueue(() => this.#offers.make()));
+    } catch (err) {
+      throw err instanceof WeeverError ? this.#down(err) : err;
+    }
+    this.emit('described', this.#pc);
   }
 
   /**
@@ -254,11 +252,14 @@ export class Connection extends Emitter {
         this.#pongs.get(message.text)?.();
         return;
       case 'SDP_ANSWER':
-        this.#answered?.(message.sdp);
+        this.#offers.answered(message.sdp);
         return;
       case 'SDP_OFFER':
         this.#enqueue(() => this.#answer(message.sdp)).catch((err) => this.#down(asWeeverError(err)));
         return;
+      case 'ERR':
+        if (message.about === 'SDP_OFFER') this.#offers.answered('');
+        break;
       case 'RECONNECT':
         this.moving = message;
     }
@@ -298,7 +299,10 @@ export class Connection extends Emitter {
   /** The path is gone, or so it seems: restarts ICE until it is back, and gives up when that does not help. */
   async #mend() {
     if (!this.#opened || this.ended || this.#repair.running) return;
-    if (!await this.#repair.mend()) this.#lost();
+    const mending = this.#repair.mend();
+    this.#mending = mending;
+    this.#offers.cut();
+    if (!await mending) this.#lost();
   }
 
   /** After an ICE restart: whether a packet comes over the new path. @param {AbortSignal} signal */
@@ -317,10 +321,17 @@ export class Connection extends Emitter {
     return stats ? trafficOf(stats, checks) : new Map();
   }
 
-  /** One ICE restart by PATCH (RFC 9725 section 4.3.3). When it is refused all is as before. @param {AbortSignal} signal */
+  /**
+   * One ICE restart by PATCH (RFC 9725 section 4.3.3). When it is refused all is as before, unless an offer of ours is open: then our
+   * side waits for the next restart.
+   *
+   * @param {AbortSignal} signal
+   */
   async #restartIce(signal) {
     const remote = this.#pc.remoteDescription;
     if (!this.#location || !remote || this.ended) return;
+    if (signal.aborted) throw new WeeverError('network', 'The ICE restart has come too late.');
+    const open = this.#pc.signalingState === 'have-local-offer';
     this.#restarting = true;
     this.#candidates = [];
     this.#gathered = false;
@@ -331,19 +342,21 @@ export class Connection extends Emitter {
       const ice = iceOf(reply.fragment);
       if (!ice.ufrag) throw new WeeverError('refused', 'The server did not restart ICE.');
       this.#etag = reply.etag || this.#etag;
-      await this.#pc.setRemoteDescription({ type: 'answer', sdp: restartAnswer(remote.sdp, offer, ice, this.#setup) });
+      await this.#pc.setRemoteDescription({ type: 'answer', sdp: restartAnswer(withUnanswered(remote.sdp, offer), offer, ice, this.#setup) });
     } catch (err) {
-      if (this.#pc.signalingState === 'have-local-offer') await this.#pc.setLocalDescription({ type: 'rollback' });
+      this.#restarting = open; // candidates of credentials that the server does not know would be another restart
+      if (!open && this.#pc.signalingState === 'have-local-offer') await this.#pc.setLocalDescription({ type: 'rollback' });
       throw err;
-    } finally {
-      this.#restarting = false;
     }
+    this.#restarting = false;
     this.#trickle();
   }
 
   /**
    * Runs `task` after all earlier ones.
-   * @param {() => Promise<void>} task
+   * @template T
+   * @param {() => Promise<T>} task
+   * @returns {Promise<T>}
    */
   #enqueue(task) {
     const done = this.#queue.then(() => {

@@ -35,7 +35,8 @@ export class Pulse extends Emitter {
   #options;
   #timing;
   #unanswered = 0; // pings since the last word; counted, for a laptop that slept has missed time, not replies
-  #wake = new AbortController(); // aborts the wait that is on
+  #rest = new AbortController(); // aborts the wait for the next ping, if that is on
+  #doubt = new AbortController(); // aborts a wait for anything to arrive, if one is on
 
   /** @param {PulseOptions} options */
   constructor(options) {
@@ -47,19 +48,20 @@ export class Pulse extends Emitter {
   /** Something came over the channel. */
   heard() {
     this.#unanswered = 0;
-    this.#wake.abort();
+    this.#doubt.abort();
   }
 
-  /** There is reason for doubt: looks now rather than at its next turn. */
+  /** There is reason for doubt: looks now rather than at its next turn, unless it is looking. */
   look() {
-    this.#wake.abort();
+    this.#rest.abort();
   }
 
   /** Pings until the end. Call once. */
   async start() {
     const { ping, paused, signal } = this.#options;
     for (;;) {
-      await this.#wait(this.#timing.every);
+      this.#rest = new AbortController();
+      await pause(this.#timing.every, this.#rest.signal, signal);
       if (signal.aborted) return;
       if (paused()) {
         this.#unanswered = 0;
@@ -78,17 +80,17 @@ export class Pulse extends Emitter {
   /** After a ping: whether anything arrives. */
   async #alive() {
     const { traffic } = this.#options;
-    await this.#wait(this.#timing.answer);
+    await this.#listen(this.#timing.answer);
     if (this.#unanswered === 0) return true;
     const before = await traffic();
-    await this.#wait(this.#timing.look);
+    await this.#listen(this.#timing.look);
     return this.#unanswered === 0 || grew(before, await traffic());
   }
 
-  /** @param {number} ms */
-  #wait(ms) {
-    this.#wake = new AbortController();
-    return pause(ms, this.#wake.signal, this.#options.signal);
+  /** Waits for a word on the channel. @param {number} ms */
+  #listen(ms) {
+    this.#doubt = new AbortController();
+    return pause(ms, this.#doubt.signal, this.#options.signal);
   }
 }
 

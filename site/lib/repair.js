@@ -23,6 +23,9 @@ const TIMING = {
  * @property {Partial<typeof TIMING>} [timing]
  */
 
+/** Statuses that say nothing of the session: who sent them, perhaps a proxy, is busy, or asked too often. */
+const BUSY = [429, 503];
+
 export class Repair {
   #options;
   #timing;
@@ -45,7 +48,10 @@ export class Repair {
     return this.#running;
   }
 
-  /** The machine is in another network: gives up the attempt that is on, if any, and makes the next one at once. */
+  /**
+   * The machine is in another network: gives up the attempt that is on, if any, and makes the next one at once, unless the server
+   * asked for a pause.
+   */
   moved() {
     this.#moved = true;
     this.#attempt.abort();
@@ -72,6 +78,7 @@ export class Repair {
     const { restart, works, signal } = this.#options;
     let answered = Infinity; // when the server was first heard
     while (!signal.aborted) {
+      let asked = 0; // ms the server wants to be left alone
       this.#moved = false;
       this.#renew();
       const timer = setTimeout(() => this.#attempt.abort(), this.#timing.reply);
@@ -81,15 +88,17 @@ export class Repair {
         answered = Math.min(answered, performance.now());
         if (await works(this.#attempt.signal)) return true;
       } catch (err) {
-        const { final, status } = asWeeverError(err);
+        const { final, status, retryAfter } = asWeeverError(err);
         if (final) return false; // the session is unknown there, or cannot be restarted
-        if (status) answered = Math.min(answered, performance.now());
+        asked = retryAfter;
+        if (status && !BUSY.includes(status)) answered = Math.min(answered, performance.now());
       } finally {
         clearTimeout(timer);
       }
       const now = performance.now();
       if (now - answered > this.#timing.returns || now - begun > this.#timing.known) return false;
-      if (!this.#moved) await this.#pause();
+      if (asked) await pause(Math.min(this.#backoff.next(asked), begun + this.#timing.known - now), signal); // later is too late
+      else if (!this.#moved) await this.#pause();
     }
     return true; // the connection is over
   }

@@ -13,6 +13,7 @@ import { Wishes } from './wishes.js';
 
 const GRACE_DEAD = 1000; // ms a new connection may take to show everybody, when the old one shows nobody any more
 const GRACE = 10_000; // the same at most, when the old one still plays
+const QUIET = 1000; // ms after which a track is not waited for that has brought nothing meanwhile on the old one either
 const LOOK_EVERY = 100; // ms
 
 /**
@@ -206,7 +207,7 @@ export class Subscriber extends Emitter {
   }
 
   /**
-   * Waits until the new connection shows everybody whom the old one showed.
+   * Waits until the new connection shows what the old one does.
    *
    * @param {import('./connection.js').Connection} conn
    * @param {import('./connection.js').Connection | null} old
@@ -217,15 +218,33 @@ export class Subscriber extends Emitter {
     const view = this.#views.get(conn);
     if (!view) return;
     const start = performance.now();
+    const before = old?.up ? await this.#shownOn(old) : new Map();
     while (old && conn.up && !signal.aborted) {
       const grace = old.up ? Math.min(GRACE, (old.moving?.seconds ?? 0) * 1000) : GRACE_DEAD;
-      if (performance.now() - start >= grace) break;
-      const flowing = await view.flowing(conn.pc);
-      const expected = [...this.#peers.values()].filter((p) => !p.away && p.tracks.size > 0);
-      if (expected.length > 0 && expected.every((p) => flowing.has(p.fullId))) break;
+      const waited = performance.now() - start;
+      if (waited >= grace) break;
+      const flowing = await view.shown(conn.pc);
+      if (old.up) {
+        const now = await this.#shownOn(old);
+        const missing = [...now.keys()].filter((track) => !flowing.has(track));
+        const unheard = [...this.#peers.keys()].some((fullId) => !view.publishers.has(fullId)); // the server tells of all on opening
+        const quiet = missing.every((track) => now.get(track) === before.get(track));
+        if ((missing.length === 0 && !unheard) || (quiet && waited > QUIET)) break;
+      } else if (this.#allIn(flowing)) break;
       await pause(LOOK_EVERY, signal);
     }
     if (conn.up && !signal.aborted) this.#show(view);
+  }
+
+  /** @param {import('./connection.js').Connection} conn @returns {Promise<Map<string, number>>} */
+  async #shownOn(conn) {
+    return await this.#views.get(conn)?.shown(conn.pc) ?? new Map();
+  }
+
+  /** Whether something is shown of everybody who is there. @param {Map<string, number>} flowing */
+  #allIn(flowing) {
+    const expected = [...this.#peers.values()].filter((p) => !p.away && p.tracks.size > 0);
+    return expected.length > 0 && expected.every((p) => [...p.tracks.keys()].some((id) => flowing.has(`${p.fullId} ${id}`)));
   }
 
   /**
@@ -297,17 +316,16 @@ export class Subscriber extends Emitter {
    * @param {Map<string, MediaStreamTrack>} wanted
    */
   #setTracks(peer, wanted) {
-    for (const [trackId, track] of [...peer.tracks]) {
-      if (wanted.get(trackId) === track) continue;
+    const gone = [...peer.tracks].filter(([trackId, track]) => wanted.get(trackId) !== track);
+    const fresh = [...wanted].filter(([trackId, track]) => peer.tracks.get(trackId) !== track);
+    // First in, then out: an element whose stream has no track for a moment would stop.
+    for (const [, track] of fresh) peer.stream.addTrack(track);
+    for (const [trackId, track] of gone) {
       peer.tracks.delete(trackId);
-      peer.stream.removeTrack(track);
-      this.emit('trackended', { peer, trackId, track });
+      if (!fresh.some(([, t]) => t === track)) peer.stream.removeTrack(track);
     }
-    for (const [trackId, track] of wanted) {
-      if (peer.tracks.has(trackId)) continue;
-      peer.tracks.set(trackId, track);
-      peer.stream.addTrack(track);
-      this.emit('track', { peer, trackId, track });
-    }
+    for (const [trackId, track] of fresh) peer.tracks.set(trackId, track);
+    for (const [trackId, track] of gone) this.emit('trackended', { peer, trackId, track });
+    for (const [trackId, track] of fresh) this.emit('track', { peer, trackId, track });
   }
 }

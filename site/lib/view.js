@@ -84,17 +84,19 @@ export class View {
 
   /**
    * @param {RTCPeerConnection} pc  the one this view is of
-   * @returns {Promise<Set<string>>} the publishers from whom something has arrived
+   * @returns {Promise<Map<string, number>>} "<full id> <track id>" → how much of it was shown so far: pictures, or packets of sound.
+   *   What never was is not in it
    */
-  async flowing(pc) {
-    /** @type {Set<string>} */
-    const ids = new Set();
-    for (const s of (await pc.getStats()).values()) {
+  async shown(pc) {
+    /** @type {Map<string, number>} */
+    const counts = new Map();
+    const stats = await pc.getStats().catch(() => null); // none, once it is closed
+    for (const s of stats?.values() ?? []) {
       if (s.type !== 'inbound-rtp') continue;
-      const shown = s.kind === 'video' ? s.framesDecoded > 0 : s.packetsReceived > 0;
       const carried = this.#carried.get(s.mid);
-      if (shown && carried) ids.add(carried.fullId);
+      const count = s.kind === 'video' ? s.framesDecoded : s.packetsReceived;
+      if (carried && count > 0) counts.set(`${carried.fullId} ${carried.trackId}`, count);
     }
-    return ids;
+    return counts;
   }
 }

@@ -79,6 +79,56 @@ test('a doubt is looked into at once', async (t) => {
   assert.deepEqual([b.events, b.at.pings], [['stalled'], 1]);
 });
 
+/**
+ * A pulse with the timing of life, on a clock that the test turns.
+ * @param {import('node:test').TestContext} t
+ * @param {() => number} received  bytes so far
+ */
+function beatInLife(t, received) {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const stop = new AbortController();
+  const at = { pings: 0, ms: 0 };
+  /** @type {string[]} */
+  const events = [];
+  const pulse = new Pulse({
+    signal: stop.signal,
+    ping: () => { at.pings++; setTimeout(() => pulse.heard(), 60); },
+    traffic: async () => new Map([['T', received()]]),
+    paused: () => false,
+  });
+  for (const e of /** @type {const} */ (['stalled', 'dead'])) pulse.on(e, () => events.push(e));
+  pulse.start();
+  t.after(() => stop.abort());
+  const turn = async (/** @type {number} */ ms) => {
+    for (const end = at.ms + ms; at.ms < end; at.ms += 5) {
+      t.mock.timers.tick(5);
+      await new Promise((resolve) => { setImmediate(resolve); });
+    }
+  };
+  return { pulse, at, events, turn };
+}
+
+test('a burst of doubts is one doubt', async (t) => {
+  const b = beatInLife(t, () => Math.floor(b.at.ms / 20)); // a packet every 20 ms
+  await b.turn(100);
+  for (let i = 0; i < 3; i++) {
+    b.pulse.look();
+    await b.turn(5);
+  }
+  await b.turn(900);
+  assert.deepEqual([b.events, b.at.pings], [[], 1]);
+});
+
+test('what the server says is no reason to ping it', async (t) => {
+  const b = beatInLife(t, () => 0);
+  for (let i = 0; i < 50; i++) { // 10 messages a second for 5 s
+    await b.turn(100);
+    b.pulse.heard();
+  }
+  assert.deepEqual(b.events, []);
+  assert.ok(b.at.pings >= 4 && b.at.pings <= 5, `${b.at.pings} pings`);
+});
+
 test('it ends at once', async (t) => {
   const b = beat(t, { every: 3_600_000 });
   b.stop.abort();

@@ -5,7 +5,8 @@ import { WeeverError } from '../lib/errors.js';
 import { Repair } from '../lib/repair.js';
 
 const offline = () => Promise.reject(new WeeverError('network', 'The server cannot be reached.'));
-const refused = (/** @type {number} */ status) => Promise.reject(new WeeverError('refused', 'No.', { status, final: status < 500 }));
+const refused = (/** @type {number} */ status, retryAfter = 0) => Promise.reject(
+  new WeeverError('refused', 'No.', { status, retryAfter, final: status < 500 && status !== 429 }));
 
 const NEVER = 3_600_000; // ms: who waits that long is ended by LIMIT
 const LIMIT = { timeout: 10_000 };
@@ -60,13 +61,52 @@ test('and gives up when the server must have forgotten the session', LIMIT, asyn
 });
 
 test('a server that answers, and still nothing arrives: sooner', LIMIT, async (t) => {
-  for (const restart of [async () => {}, () => refused(503)]) {
+  for (const restart of [async () => {}, () => refused(500)]) {
     const { r, at } = repair(t, restart, async () => false, { known: NEVER });
     const start = performance.now();
     assert.equal(await r.mend(), false);
     assert.ok(performance.now() - start >= 50);
     assert.ok(at.attempts >= 2, `${at.attempts} attempts`);
   }
+});
+
+test('a server that is busy says nothing of the session', LIMIT, async (t) => {
+  for (const status of [429, 503]) {
+    const { r, at } = repair(t, () => refused(status), undefined, { known: 200 });
+    const start = performance.now();
+    assert.equal(await r.mend(), false);
+    assert.ok(performance.now() - start >= 200, `${status}: gave up after ${performance.now() - start} ms`);
+    assert.ok(at.attempts >= 2, `${at.attempts} attempts`);
+  }
+});
+
+test('and is left alone for as long as it asks, whatever happens to the network', LIMIT, async (t) => {
+  for (const status of [429, 503]) {
+    const { r, at } = repair(t, (n) => {
+      if (n === 1) setTimeout(() => r.moved(), 10);
+      return n === 1 ? refused(status, 100) : Promise.resolve();
+    }, undefined, { known: NEVER });
+    assert.equal(await r.mend(), true);
+    const [first = 0, second = 0] = at.when;
+    assert.ok(second - first >= 99 && at.attempts === 2, `${status}: ${at.attempts} attempts, ${second - first} ms apart`);
+  }
+});
+
+test('but not for longer than it knows the session: there is one attempt more, at the end', LIMIT, async (t) => {
+  const { r, at } = repair(t, () => refused(503, NEVER));
+  const start = performance.now();
+  assert.equal(await r.mend(), false);
+  const took = performance.now() - start;
+  assert.ok(took >= 119 && took < 1000, `${took} ms`);
+  assert.ok(at.attempts >= 2 && at.attempts < 5, `${at.attempts} attempts`);
+});
+
+test('the end of the connection ends that pause, too', LIMIT, async (t) => {
+  const { r, stop } = repair(t, () => refused(503, NEVER), undefined, { known: NEVER });
+  const done = r.mend();
+  await pause(5);
+  stop.abort();
+  assert.equal(await done, true);
 });
 
 test('a session that is gone is not asked for twice', async (t) => {

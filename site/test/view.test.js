@@ -51,14 +51,15 @@ test('away until she joins again', () => {
   assert.ok(!v.isAway('alice'));
 });
 
-test('from whom something arrives', async () => {
+test('what is shown', async () => {
   const conn = pc([{ mid: '0', msid: 'alice video0' }, { mid: '1', msid: 'bob video0' }, { mid: '2', msid: 'carol audio0' }], [
     { type: 'inbound-rtp', kind: 'video', mid: '0', framesDecoded: 0, packetsReceived: 9 },
-    { type: 'inbound-rtp', kind: 'video', mid: '1', framesDecoded: 1 },
-    { type: 'inbound-rtp', kind: 'audio', mid: '2', packetsReceived: 1 },
+    { type: 'inbound-rtp', kind: 'video', mid: '1', framesDecoded: 3, packetsReceived: 9 },
+    { type: 'inbound-rtp', kind: 'audio', mid: '2', packetsReceived: 2 },
     { type: 'inbound-rtp', kind: 'audio', mid: '9', packetsReceived: 1 },
     { type: 'transport' }]);
   const v = new View();
   v.describe(conn);
-  assert.deepEqual([...await v.flowing(conn)], ['bob', 'carol']);
+  assert.deepEqual([...await v.shown(conn)], [['bob video0', 3], ['carol audio0', 2]]);
+  assert.equal((await v.shown(/** @type {any} */ ({ getStats: () => Promise.reject(new Error('closed')) }))).size, 0);
 });
