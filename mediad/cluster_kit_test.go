@@ -45,7 +45,7 @@ func (c *cluster) config(i int) Config {
 	cfg.Shared = SharedConfig{
 		Redis: flagval.NewSecret(c.redis), NATS: []flagval.Secret{flagval.NewSecret(c.nats[i%len(c.nats)])}, Namespace: "test",
 	}
-	cfg.Node = NodeConfig{ID: "node-" + strconv.Itoa(i), AdvertiseHost: "127.0.0.1", DrainTimeout: time.Minute, ResumeWindow: 10 * time.Second}
+	cfg.Node = NodeConfig{ID: "node-" + strconv.Itoa(i), AdvertiseHost: "127.0.0.1", ResumeWindow: 10 * time.Second}
 	cfg.Media = MediaConfig{LoopbackOnly: true}
 	return cfg
 }

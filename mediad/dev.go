@@ -35,10 +35,13 @@ func serveDev(ctx context.Context, cfg Config, log *slog.Logger, stdout io.Write
 		return err
 	}
 	printURLs(stdout, n)
-	g, gctx := errgroup.WithContext(ctx)
+	g, gctx := errgroup.WithContext(context.WithoutCancel(ctx)) // the node drains when ctx ends, and needs its backends meanwhile
 	g.Go(func() error { return backends.run(gctx) })
 	g.Go(func() error {
-		err := n.Run(gctx)
+		nctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		context.AfterFunc(gctx, cancel)
+		err := n.Run(nctx)
 		if err == nil {
 			err = context.Canceled // ends the clock
 		}

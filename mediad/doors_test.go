@@ -49,6 +49,14 @@ func TestRateLimitPerClient(t *testing.T) {
 			if r := do(t, "GET", n.PublicURL()+"/pub/tea/alice", "", from("192.0.2.1")); r.status != 200 {
 				t.Errorf("GET changes nothing and is refused: %+v", r)
 			}
+			for name, r := range map[string]reply{
+				"a guess at a token": do(t, "OPTIONS", n.PublicURL()+"/pub/tea/alice", "", map[string]string{"Authorization": "Bearer x", "X-Forwarded-For": "192.0.2.1"}),
+				"what is passed on":  do(t, "GET", n.PublicURL()+"/pub/tea/alice/"+strings.Repeat("0", 48), "", from("192.0.2.1")),
+			} {
+				if r.status != 429 {
+					t.Errorf("%s is not counted: %d", name, r.status)
+				}
+			}
 			if r := do(t, "POST", n.PublicURL()+"/pub/tea/alice", "", from("192.0.2.2")); (r.status == 429) == trusted {
 				t.Errorf("another client: %d", r.status)
 			}

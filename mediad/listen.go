@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -28,9 +29,14 @@ const (
 	closeTimeout  = 5 * time.Second // for replies under way when the node ends
 	headerTimeout = 5 * time.Second
 	readTimeout   = 15 * time.Second
+	writeTimeout  = 30 * time.Second // a reply; event streams and drains lift it for themselves
 	idleTimeout   = 2 * time.Minute
 	maxHeader     = 32 << 10 // bytes
+	maxStreams    = 64       // requests at a time on one connection of HTTP/2
 )
+
+// errDraining is what readiness says of a node that drains or has been drained.
+var errDraining = errors.New("draining")
 
 // listener is an open public socket.
 type listener struct {
@@ -112,6 +118,9 @@ func (n *node) controlHandler() http.Handler {
 
 // ready is nil when the node takes sessions.
 func (n *node) ready() error {
+	if n.drain.On() {
+		return errDraining
+	}
 	if n.gate.Load() == nil {
 		return errNotYet
 	}
@@ -146,7 +155,7 @@ func (n *node) serveHTTP(core, front context.Context) error {
 		hosts = []string{} // localhost and addresses
 	}
 	private := httpapi.NewPrivate(httpapi.PrivateConfig{
-		Control: n.controlHandler(), AdminToken: n.cfg.Private.AdminToken.Value(), Ready: n.ready, Log: n.log,
+		Control: n.controlHandler(), AdminToken: n.cfg.Private.AdminToken.Value(), Ready: n.ready, Drain: n.drain, Log: n.log,
 		Counts: func() (int, int) {
 			if n.gate.Load() == nil {
 				return 0, 0
@@ -171,7 +180,8 @@ func (n *node) natsUp(context.Context) error {
 // serveListener serves h on l until ctx ends, then gives replies under way a moment.
 func serveListener(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger) error {
 	srv := &http.Server{
-		Handler: h, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		Handler: h, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
+		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader, HTTP2: &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), // what clients do wrong, TLS handshakes given up
 	}
 	done := make(chan struct{})

@@ -17,8 +17,7 @@ func TestMain(m *testing.M) {
 		return
 	}
 	if args := os.Getenv(nodeEnv); args != "" {
-		run(strings.Fields(args), os.Stdout, os.Stderr)
-		return
+		os.Exit(run(strings.Fields(args), os.Stdout, os.Stderr)) //nolint:forbidigo // it is main here
 	}
 	goleak.VerifyTestMain(m)
 }

@@ -14,15 +14,19 @@ import (
 	"github.com/nats-io/nats.go"
 	"golang.org/x/sync/errgroup"
 
+	"weever/mediad/internal/drain"
+	"weever/mediad/internal/fence"
 	"weever/mediad/internal/httpapi"
 	"weever/mediad/internal/iceservers"
 	"weever/mediad/internal/jwtauth"
 	"weever/mediad/internal/nodecall"
 	"weever/mediad/internal/peer"
 	"weever/mediad/internal/publicip"
+	"weever/mediad/internal/reaper"
 	"weever/mediad/internal/relay"
 	"weever/mediad/internal/roster"
 	"weever/mediad/internal/session"
+	"weever/mediad/internal/talk"
 	"weever/mediad/internal/tlsconf"
 	"weever/mediad/internal/udpio"
 	"weever/shared/events"
@@ -56,9 +60,13 @@ type node struct {
 	calls    *nodecall.Calls
 	relay    *relay.Relay
 	roster   *roster.Roster
+	talk     *talk.Hub
 	jwt      *jwtauth.Checker // nil: tokens are in Redis, or nobody needs one
 	ice      *iceservers.List
 	sessions *session.Service // set by Run before the gate opens
+	drain    *drain.Drain
+	fence    *fence.Fence
+	reaper   *reaper.Reaper
 
 	gate    atomic.Pointer[http.Handler]     // the public handler; nil until the backends were reached
 	foreign atomic.Pointer[nodecall.Handler] // answers other nodes for our sessions; nil as long
@@ -69,6 +77,7 @@ var errNotYet = errors.New("waiting for first contact with Redis and NATS")
 // newNode validates what can only be seen by trying: it opens all sockets, or none and says which failed.
 func newNode(cfg Config, log *slog.Logger) (_ *node, err error) {
 	n := &node{cfg: cfg, log: log.With("node", cfg.Node.ID), instance: session.NewInstance()}
+	n.drain = drain.New(drain.Config{Timeout: cfg.Node.DrainTimeout, Log: n.log})
 	defer func() {
 		if err != nil {
 			n.close()
@@ -93,30 +102,47 @@ func newNode(cfg Config, log *slog.Logger) (_ *node, err error) {
 	if err = n.calls.Handle(httpapi.VerbSession, n.answerForeign); err != nil {
 		return nil, err
 	}
-	n.relay, err = relay.New(relay.Config{Media: n.media, Calls: n.calls, Namespace: cfg.Shared.Namespace, Instance: n.instance, Log: n.log})
+	n.fence = n.newFence()
+	n.relay, err = relay.New(relay.Config{
+		Media: n.media, Calls: n.calls, Namespace: cfg.Shared.Namespace, Instance: n.instance, Open: n.fence.Open, Log: n.log,
+	})
 	if err != nil {
 		return nil, err
 	}
 	if err = n.prepareDoors(); err != nil {
 		return nil, err
 	}
-	n.roster = roster.New(roster.Config{Store: n.store, Bus: events.New(n.control, cfg.Shared.Namespace, n.log), Log: n.log})
+	bus := events.New(n.control, cfg.Shared.Namespace, n.log)
+	n.roster = roster.New(roster.Config{Store: n.store, Bus: bus, Log: n.log})
+	n.talk = talk.New(talk.Config{Bus: bus, Instance: n.instance, Log: n.log})
+	if err = n.prepareReaper(bus); err != nil {
+		return nil, err
+	}
 	return n, nil
 }
 
-// Run serves until ctx ends. Then it stops taking sessions, ends those it has — their records are removed and the other nodes
-// told — and closes everything.
+// Run serves until ctx ends. Then it drains: it takes no more sessions and waits until those it has have left, or the drain timeout is
+// over. Then it ends the rest — their records are removed and the other nodes told — and closes everything.
 func (n *node) Run(ctx context.Context) error {
 	defer n.close()
-	// What sessions need to end cleanly outlives ctx.
+	defer n.drain.Close()
+	// What sessions need to end cleanly outlives the front, and that outlives ctx.
 	core, stopCore := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopCore()
 	g, gctx := errgroup.WithContext(core)
-	front, stopFront := context.WithCancel(ctx) // ends with ctx or with the first failure
+	front, stopFront := context.WithCancel(gctx) // ends with the drain or with the first failure
 	defer stopFront()
-	context.AfterFunc(gctx, stopFront)
+	g.Go(func() error {
+		select {
+		case <-ctx.Done():
+			n.drain.End(gctx)
+			stopFront()
+		case <-gctx.Done():
+		}
+		return nil
+	})
 
-	for _, part := range []func(context.Context) error{n.roster.Run, n.relay.Run, n.calls.Run} {
+	for _, part := range []func(context.Context) error{n.roster.Run, n.talk.Run, n.relay.Run, n.calls.Run} {
 		g.Go(func() error { return quiet(part(gctx)) })
 	}
 	if n.jwt != nil {
@@ -163,14 +189,20 @@ func (n *node) serveSessions(ctx, core context.Context, g *errgroup.Group) error
 	}
 	n.sessions = session.New(session.Config{
 		Owner: room.Owner{Node: n.cfg.Node.ID, Instance: n.instance, Epoch: epoch},
-		Store: n.store, Roster: n.roster, Relay: n.relay, Peers: peers,
+		Store: n.store, Roster: n.roster, Relay: n.relay, Peers: peers, Talk: n.talk,
 		ResumeWindow: n.cfg.Node.ResumeWindow, MaxSessions: n.cfg.Node.MaxSessions, MaxPerClient: n.cfg.Public.SessionsPerIP, Log: n.log,
 	})
+	leave, err := n.join(ctx, epoch)
+	if err != nil {
+		return quiet(err)
+	}
+	defer leave()
 	g.Go(func() error { return quiet(n.tokens.WatchKicks(core, n.sessions.Kick)) })
 	announce, err := n.announcer(epoch)
 	if err != nil {
 		return err
 	}
+	n.drain.Serve(ctx, n.sessions, maintenance(announce))
 	api := n.publicConfig()
 	foreign, public := nodecall.Handler(httpapi.Foreign(api)), httpapi.New(api)
 	n.foreign.Store(&foreign)
@@ -220,6 +252,14 @@ func (n *node) announcer(epoch int64) (*nodes.Agent, error) {
 		},
 		HealthURL: n.PrivateURL() + "/readiness", DeregisterAfter: 2*n.cfg.Node.DrainTimeout + time.Minute, Log: n.log,
 	})
+}
+
+// maintenance is how Consul hears of a drain; nil when the node is not registered.
+func maintenance(a *nodes.Agent) func(context.Context, bool) error {
+	if a == nil {
+		return nil
+	}
+	return func(ctx context.Context, draining bool) error { return a.Maintenance(ctx, draining, "drain") }
 }
 
 // close ends what newNode opened, as far as it got. HTTP listeners are closed by their servers, too; twice does no harm.

@@ -13,7 +13,7 @@ import (
 	"weever/shared/room"
 )
 
-// This file is used by the roster, which listens to rooms, and by sessions, which tell what became of them.
+// This file is used by the roster, which listens to rooms, and by sessions, which tell what became of them. See said.go for talk.
 
 const (
 	maxPending   = 4096            // events that may wait for one subscriber
@@ -25,7 +25,8 @@ const (
 // Bus sends and receives events over a connection that main made and closes. It may be used by several goroutines.
 type Bus struct {
 	nc      *nats.Conn
-	prefix  string
+	prefix  string // of the subjects of events
+	said    string // and of what is said
 	log     *slog.Logger
 	dropped atomic.Int64
 	quiet   rate.Sometimes
@@ -33,7 +34,7 @@ type Bus struct {
 
 // New makes a bus whose subjects begin with ns, a namespace by the rules of room names. The connection may still be dialling.
 func New(nc *nats.Conn, ns string, log *slog.Logger) *Bus {
-	return &Bus{nc: nc, prefix: ns + ".v1.room.", log: log, quiet: rate.Sometimes{First: 1, Interval: logEvery}}
+	return &Bus{nc: nc, prefix: ns + ".v1.room.", said: ns + ".v1.said.", log: log, quiet: rate.Sometimes{First: 1, Interval: logEvery}}
 }
 
 // Publish sends ev to every node that listens to the room, this one included. It hands it to the client's buffer and never waits
@@ -54,7 +55,7 @@ func (b *Bus) Publish(rm room.Name, ev Event) error {
 // room's events; while the connection is away (or slower than a second) it returns all the same and the
 // subscription begins with the connection. fn may run once more, in part, while stop returns. stop may be called twice.
 func (b *Bus) Subscribe(rm room.Name, fn func(Event)) (stop func(), err error) {
-	sub, err := b.nc.Subscribe(b.prefix+rm.String(), func(m *nats.Msg) {
+	stop, err = b.subscribe(b.prefix+rm.String(), func(m *nats.Msg) {
 		ev, err := decode(m.Data)
 		if err != nil {
 			b.drop(rm, len(m.Data), err)
@@ -62,14 +63,21 @@ func (b *Bus) Subscribe(rm room.Name, fn func(Event)) (stop func(), err error) {
 		}
 		fn(ev)
 	})
+	if err == nil {
+		b.settle()
+	}
+	return stop, err
+}
+
+func (b *Bus) subscribe(subject string, fn nats.MsgHandler) (stop func(), err error) {
+	sub, err := b.nc.Subscribe(subject, fn)
 	if err != nil {
-		return nil, fmt.Errorf("subscribe to room events: %w", err)
+		return nil, fmt.Errorf("subscribe to a room: %w", err)
 	}
 	if err := sub.SetPendingLimits(maxPending, maxPendBytes); err != nil {
 		_ = sub.Unsubscribe()
-		return nil, fmt.Errorf("subscribe to room events: %w", err)
+		return nil, fmt.Errorf("subscribe to a room: %w", err)
 	}
-	b.settle()
 	return func() { _ = sub.Unsubscribe() }, nil // it only fails when the connection is closed, and with it the subscription
 }
 
@@ -100,7 +108,7 @@ func (b *Bus) Reconnects(ctx context.Context) <-chan struct{} {
 	return out
 }
 
-// Dropped is how many messages were no events.
+// Dropped is how many messages were neither events nor anything said.
 func (b *Bus) Dropped() int64 { return b.dropped.Load() }
 
 // settle waits until the server has read all we sent it, if it is there.
@@ -113,7 +121,7 @@ func (b *Bus) settle() {
 func (b *Bus) drop(rm room.Name, size int, err error) {
 	n := b.dropped.Add(1)
 	b.quiet.Do(func() {
-		b.log.Warn("message on the subject of room events dropped; another program or version sent it",
+		b.log.Warn("message on a subject of rooms dropped; another program or version sent it",
 			"room", rm.String(), "bytes", size, "dropped", n, "err", err)
 	})
 }

@@ -1,4 +1,4 @@
-// Package events carries what happened in a room to every node, over NATS.
+// Package events carries what happened, and what was said, in a room to every node, over NATS.
 //
 // Delivery is at most once and the order of different senders is not kept: an event says where it stands in the room's history, and
 // who sees a gap asks Redis. What is lost here is delayed, never wrong.
@@ -35,7 +35,7 @@ type Event struct {
 	Publisher room.Publisher `json:"publisher"`
 }
 
-// ErrEvent is wrapped by the errors of events that are malformed or too large.
+// ErrEvent is wrapped by the errors of events, and of things said, that are malformed or too large.
 var ErrEvent = errors.New("event")
 
 // encode checks ev as a receiver would, so that what is sent is also understood.

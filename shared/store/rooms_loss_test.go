@@ -58,7 +58,10 @@ func testRestoringAfterAnErrorOfOthers(t *testing.T, s *Store) {
 	rm := mustRoom(t, "r")
 	p := publisher(t, s, rm, "alice")
 	mustLive(t, s, rm, p)
-	left, err := s.RemovePublisher(t.Context(), rm, p.FullID, p.Inc)
+	if _, err := s.MarkAway(t.Context(), rm, p.FullID, p.Inc); err != nil {
+		t.Fatal(err)
+	}
+	left, err := s.RemoveAway(t.Context(), rm, p.FullID, p.Inc)
 	if err != nil {
 		t.Fatal(err)
 	}

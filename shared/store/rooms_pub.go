@@ -99,7 +99,16 @@ func (s *Store) MarkAway(ctx context.Context, rm room.Name, id room.FullID, inc 
 
 // RemovePublisher removes that incarnation, whoever owns it. ErrGone: it is not there any more, so there is nothing to announce.
 func (s *Store) RemovePublisher(ctx context.Context, rm room.Name, id room.FullID, inc int64) (Change, error) {
-	c, err := s.swap(ctx, "remove", rm, id, inc)
+	return s.remove(ctx, rm, id, inc, "")
+}
+
+// RemoveAway is RemovePublisher for one who is away; ErrGone also when it is live again.
+func (s *Store) RemoveAway(ctx context.Context, rm room.Name, id room.FullID, inc int64) (Change, error) {
+	return s.remove(ctx, rm, id, inc, room.Away)
+}
+
+func (s *Store) remove(ctx context.Context, rm room.Name, id room.FullID, inc int64, state room.State) (Change, error) {
+	c, err := s.swap(ctx, "remove", rm, id, inc, string(state))
 	if err == nil {
 		s.exitPublisher(ctx, rm, c.Publisher)
 		s.unindex(ctx, rm)

@@ -124,6 +124,9 @@ func testLifeOfAPublisher(t *testing.T, s *Store) {
 		t.Fatalf("update gave %+v, %v", up, err)
 	}
 
+	if _, err := s.RemoveAway(ctx, rm, p.FullID, p.Inc); !errors.Is(err, ErrGone) {
+		t.Fatalf("one who is live was removed as away: %v", err)
+	}
 	away, err := s.MarkAway(ctx, rm, p.FullID, p.Inc)
 	p.State = room.Away
 	if err != nil || away.Prev != up.Seq || !reflect.DeepEqual(away.Publisher, p) {

@@ -40,7 +40,7 @@ type answering struct {
 // ctx governs the opening alone. It returns when the connection and the control channel are up, tracks or not; errors are
 // *StatusError when the server refused.
 func Subscribe(ctx context.Context, cfg Config, audio, video int) (*Subscriber, error) {
-	sub := &Subscriber{rx: arrival.NewReception()}
+	sub := &Subscriber{rx: arrival.NewReception(cfg.Arrived)}
 	s, err := link.New(cfg, false, sub.hear)
 	if err != nil {
 		return nil, err

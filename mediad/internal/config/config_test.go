@@ -133,7 +133,7 @@ func TestEveryFlagReachesTheConfig(t *testing.T) {
 	if s := fmt.Sprintf("%+v %#v", c, c); strings.Contains(s, "u:p@") || strings.Contains(s, "tok ") || strings.Contains(s, "kkkk") {
 		t.Errorf("printing a configuration shows secrets: %s", s)
 	}
-	if len(c.Warnings) == 0 || c.Warnings[0] != "--drain-timeout has no effect yet" {
+	if len(c.Warnings) == 0 || c.Warnings[0] != "--max-egress-mbps has no effect yet" {
 		t.Errorf("warnings %q", c.Warnings)
 	}
 	got := c

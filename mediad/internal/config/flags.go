@@ -69,7 +69,7 @@ type nodeFlags struct {
 	AdvertisePort string `placeholder:"PORT" shown:"--port" help:"Port where they do."`
 	MaxSessions   string `placeholder:"NUMBER" shown:"500 per core" help:"Sessions at most; above: not ready, and 503 for new ones. 0 is no limit."`
 	MaxEgressMbps string `inert:"" default:"0" help:"Mbit/s sent at most; above: not ready, and 503 for new sessions. 0 is no limit."`
-	DrainTimeout  string `inert:"" default:"5m" help:"How long a drain (SIGTERM, /preStop) waits for sessions to leave."`
+	DrainTimeout  string `default:"5m" shown:"5m; 0s with --dev" help:"How long a drain (SIGTERM, /preStop) waits for sessions to leave."`
 	ResumeWindow  string `default:"10s" help:"How long a publisher that fell silent keeps its place."`
 }
 

@@ -31,6 +31,9 @@ var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 // serve resolves the flags of a node.
 func (r *reader) serve(f *serveFlags) (c Config) {
 	c.Dev = r.onOff(&f.Dev, false)
+	if c.Dev && !r.isGiven(&f.Node.DrainTimeout) {
+		f.Node.DrainTimeout = "0s" // there is no other node to go to
+	}
 	if c.Dev && !r.isGiven(&f.Logging.LogLevel) {
 		f.Logging.LogLevel = "warn"
 	}

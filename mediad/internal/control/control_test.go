@@ -204,6 +204,27 @@ func TestEncodeRefusesWhatParseWould(t *testing.T) {
 	}
 }
 
+// What is encoded once for many is what Encode gives, and nothing else passes for it.
+func TestPrepare(t *testing.T) {
+	said := Said{full(t, "alice+1"), json.RawMessage(`{"a": 1}`)}
+	p, err := Prepare(said)
+	if err != nil || WordOf(p) != WordSaid {
+		t.Fatalf("prepared %q, %v", WordOf(p), err)
+	}
+	if text, err := Encode(p); err != nil || text != `SAID alice+1 {"a": 1}` {
+		t.Errorf("encoded %q, %v", text, err)
+	}
+	spoilt, err := Prepare(Said{said.From, json.RawMessage("{")})
+	if err == nil {
+		t.Error("what cannot be encoded was prepared")
+	}
+	for _, m := range []Message{spoilt, Prepared{}} {
+		if text, err := Encode(m); err == nil {
+			t.Errorf("encoded %q", text)
+		}
+	}
+}
+
 // FuzzParse: whatever is accepted can be encoded, and that text is stable.
 func FuzzParse(f *testing.F) {
 	for text, row := range samples(f) {

@@ -12,6 +12,9 @@ import (
 // Encode gives the text of a message. It refuses what Parse would refuse, with an *Error: SDP above MaxMessage, JSON that is
 // none, a zero full id, and so on.
 func Encode(m Message) (string, error) {
+	if p, ok := m.(Prepared); ok && p.text != "" {
+		return p.text, nil
+	}
 	b, err := m.args([]byte(m.word()))
 	if err != nil {
 		return "", &Error{Word: m.word(), Reason: err.Error()}
@@ -23,6 +26,18 @@ func Encode(m Message) (string, error) {
 		return "", &Error{Word: m.word(), Reason: errUTF8.Error()}
 	}
 	return string(b), nil
+}
+
+// Prepared is a message that was encoded once, to be sent to many. Prepare makes it.
+type Prepared struct {
+	of   Word
+	text string
+}
+
+// Prepare encodes m; the error is Encode's. Encode takes the result without looking at it again.
+func Prepare(m Message) (Prepared, error) {
+	text, err := Encode(m)
+	return Prepared{m.word(), text}, err
 }
 
 // WordOf gives the word of a message, for logs and counters; it is empty for Unknown.
@@ -115,6 +130,8 @@ func (m Layer) args(b []byte) ([]byte, error) {
 }
 
 func (m Say) args(b []byte) ([]byte, error) { return appendRaw(b, m.JSON, MaxSay) }
+
+func (Prepared) args([]byte) ([]byte, error) { return nil, errUnprepared }
 
 func (m Unknown) args(b []byte) ([]byte, error) { return append(b, m.Text...), nil }
 

@@ -207,24 +207,25 @@ type Ping struct{ Text string }
 // Unknown is a message that the listening side does not know. A node answers OK, a client ignores it.
 type Unknown struct{ Text string }
 
-func (SDPOffer) word() Word  { return WordSDPOffer }
-func (SDPAnswer) word() Word { return WordSDPAnswer }
-func (PubJoin) word() Word   { return WordPubJoin }
-func (PubLeft) word() Word   { return WordPubLeft }
-func (PubAway) word() Word   { return WordPubAway }
-func (Tracks) word() Word    { return WordTracks }
-func (Speakers) word() Word  { return WordSpeakers }
-func (Stats) word() Word     { return WordStats }
-func (Said) word() Word      { return WordSaid }
-func (Reconnect) word() Word { return WordReconnect }
-func (Err) word() Word       { return WordErr }
-func (OK) word() Word        { return WordOK }
-func (Pong) word() Word      { return WordPong }
-func (Stop) word() Word      { return WordStop }
-func (Sub) word() Word       { return WordSub }
-func (Unsub) word() Word     { return WordUnsub }
-func (SubMode) word() Word   { return WordSubMode }
-func (Layer) word() Word     { return WordLayer }
-func (Say) word() Word       { return WordSay }
-func (Ping) word() Word      { return WordPing }
-func (Unknown) word() Word   { return "" }
+func (SDPOffer) word() Word   { return WordSDPOffer }
+func (SDPAnswer) word() Word  { return WordSDPAnswer }
+func (PubJoin) word() Word    { return WordPubJoin }
+func (PubLeft) word() Word    { return WordPubLeft }
+func (PubAway) word() Word    { return WordPubAway }
+func (Tracks) word() Word     { return WordTracks }
+func (Speakers) word() Word   { return WordSpeakers }
+func (Stats) word() Word      { return WordStats }
+func (Said) word() Word       { return WordSaid }
+func (Reconnect) word() Word  { return WordReconnect }
+func (Err) word() Word        { return WordErr }
+func (OK) word() Word         { return WordOK }
+func (Pong) word() Word       { return WordPong }
+func (Stop) word() Word       { return WordStop }
+func (Sub) word() Word        { return WordSub }
+func (Unsub) word() Word      { return WordUnsub }
+func (SubMode) word() Word    { return WordSubMode }
+func (Layer) word() Word      { return WordLayer }
+func (Say) word() Word        { return WordSay }
+func (Ping) word() Word       { return WordPing }
+func (Unknown) word() Word    { return "" }
+func (m Prepared) word() Word { return m.of }

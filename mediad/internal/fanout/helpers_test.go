@@ -8,6 +8,8 @@ import (
 
 	"github.com/pion/rtp"
 	"go.uber.org/goleak"
+
+	"weever/mediad/internal/fanout/headerext"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -117,7 +119,7 @@ type encoder struct {
 func (e *encoder) frame(key bool, n, size int) {
 	for i := range n {
 		h := rtp.Header{SequenceNumber: e.seq, Timestamp: e.ts, Marker: i == n-1, PayloadType: 96}
-		if err := e.stream.WriteRTP(raw(e.tb, h, vp8(key, i == 0, uint32(e.seq), size)), ExtIDs{}); err != nil {
+		if err := e.stream.WriteRTP(raw(e.tb, h, vp8(key, i == 0, uint32(e.seq), size)), headerext.IDs{}); err != nil {
 			e.tb.Fatal(err)
 		}
 		e.seq++

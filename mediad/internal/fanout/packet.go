@@ -12,9 +12,6 @@ package fanout
 import (
 	"time"
 
-	"github.com/pion/sdp/v3"
-	"github.com/pion/webrtc/v4"
-
 	"weever/mediad/internal/fanout/codec"
 )
 
@@ -30,7 +27,7 @@ type Packet struct {
 	Marker    bool
 	Payload   []byte // without padding; empty for a packet that was nothing but padding
 
-	// The header extensions that travel; all others are hop by hop and end here.
+	// The header extensions that travel: see package headerext.
 	HasLevel, HasOrientation bool
 	Level                    uint8 // RFC 6464 section 3: V flag and level
 	Orientation              uint8 // 3GPP TS 26.114 section 7.4.5: CVO
@@ -56,40 +53,4 @@ type SenderReport struct {
 type Sink interface {
 	WritePackets(burst []Packet)
 	WriteReport(r SenderReport)
-}
-
-// ExtIDs are the numbers under which a peer negotiated the header extensions that travel; 0: not negotiated.
-type ExtIDs struct{ Level, Orientation uint8 }
-
-// orientationURI is the extension of 3GPP TS 26.114 section 7.4.5; pion has no name for it.
-const orientationURI = "urn:3gpp:video-orientation"
-
-// ExtURIs lists the URIs of the header extensions that travel: what a MediaEngine must register for them to work.
-func ExtURIs() (level, orientation string) { return sdp.AudioLevelURI, orientationURI }
-
-// ExtIDsOf finds the numbers in what pion negotiated.
-func ExtIDsOf(negotiated []webrtc.RTPHeaderExtensionParameter) (ids ExtIDs) {
-	for _, e := range negotiated {
-		if e.ID < 1 || e.ID > 255 {
-			continue
-		}
-		switch e.URI {
-		case sdp.AudioLevelURI:
-			ids.Level = uint8(e.ID)
-		case orientationURI:
-			ids.Orientation = uint8(e.ID)
-		}
-	}
-	return ids
-}
-
-// OneByte drops numbers that do not fit the one-byte form of header extensions (RFC 8285 section 4.2).
-func (ids ExtIDs) OneByte() ExtIDs {
-	if ids.Level > 14 {
-		ids.Level = 0
-	}
-	if ids.Orientation > 14 {
-		ids.Orientation = 0
-	}
-	return ids
 }

@@ -12,7 +12,9 @@ import (
 
 	"weever/mediad/internal/fanout/codec"
 	"weever/mediad/internal/fanout/drop"
+	"weever/mediad/internal/fanout/headerext"
 	"weever/mediad/internal/fanout/keyframe"
+	"weever/mediad/internal/fanout/loudness"
 )
 
 // ErrMalformed is wrapped by the errors of WriteRTP: the packet was dropped and counted, the stream goes on.
@@ -64,6 +66,7 @@ type Stream struct {
 	bytes    uint64
 	width    int // of the pictures, as the last key frame that told said; 0: none did
 	height   int
+	sound    loudness.Meter
 }
 
 // NewStream returns a stream without packets or sinks.
@@ -96,7 +99,7 @@ func (s *Stream) Video() bool { return s.codec != codec.Audio }
 // WriteRTP takes one packet as read from the network; raw is borrowed. ids are the publisher's header extensions. An error wraps
 // ErrMalformed and concerns this packet only. A packet of another payload type (comfort noise, telephone events) is counted and
 // dropped without error.
-func (s *Stream) WriteRTP(raw []byte, ids ExtIDs) error {
+func (s *Stream) WriteRTP(raw []byte, ids headerext.IDs) error {
 	if len(raw) > MaxPacket {
 		s.drops.Add(drop.Oversized, 1)
 		return fmt.Errorf("%w: %d bytes are more than %d", ErrMalformed, len(raw), MaxPacket)
@@ -114,7 +117,7 @@ func (s *Stream) WriteRTP(raw []byte, ids ExtIDs) error {
 }
 
 // parse validates raw and sets s.one (RFC 3550 section 5.1, RFC 8285 section 4).
-func (s *Stream) parse(raw []byte, ids ExtIDs) error {
+func (s *Stream) parse(raw []byte, ids headerext.IDs) error {
 	h := &s.header
 	n, err := h.Unmarshal(raw)
 	switch {
@@ -197,6 +200,9 @@ func (s *Stream) admit(p *Packet) (drop.Reason, bool) {
 			s.width, s.height = w, h
 		}
 	}
+	if p.HasLevel {
+		s.sound.Add(p.Level, p.At)
+	}
 	s.ring.put(p)
 	s.packets++
 	s.bytes += uint64(len(p.Payload))
@@ -264,6 +270,13 @@ func (s *Stream) RequestKeyframe() {
 	if s.Video() && !waits {
 		s.wishes.Ask()
 	}
+}
+
+// Level is how loud the stream is now, by what its packets say, in -dBov: 0 is loudest, 127 silence, no packets, or none that tell.
+func (s *Stream) Level() uint8 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sound.Level(time.Now())
 }
 
 // HasKeyframes reports whether a key frame was ever recognised. When none is in a stream that flows, its payloads cannot be read

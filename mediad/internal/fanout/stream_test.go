@@ -12,10 +12,9 @@ import (
 	"time"
 
 	"github.com/pion/rtp"
-	"github.com/pion/sdp/v3"
-	"github.com/pion/webrtc/v4"
 
 	"weever/mediad/internal/fanout/drop"
+	"weever/mediad/internal/fanout/headerext"
 )
 
 func TestNewStream(t *testing.T) {
@@ -51,7 +50,7 @@ func TestWriteRTP(t *testing.T) {
 		b = binary.BigEndian.AppendUint16(b, uint16(len(ext)/4))
 		return append(append(b, ext...), payload...)
 	}
-	ids := ExtIDs{Level: 1, Orientation: 13}
+	ids := headerext.IDs{Level: 1, Orientation: 13}
 	for _, tc := range []struct {
 		name   string
 		raw    []byte
@@ -139,7 +138,7 @@ func TestNumbering(t *testing.T) {
 			var sink recorder
 			s.AttachLive(&sink)
 			for _, seq := range tc.seqs {
-				if err := s.WriteRTP(raw(t, rtp.Header{SequenceNumber: seq}, []byte{1, 2}), ExtIDs{}); err != nil {
+				if err := s.WriteRTP(raw(t, rtp.Header{SequenceNumber: seq}, []byte{1, 2}), headerext.IDs{}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -278,29 +277,44 @@ func TestKeyframeGrantsWishes(t *testing.T) {
 	})
 }
 
-func TestExtIDsOf(t *testing.T) {
-	level, orientation := ExtURIs()
-	got := ExtIDsOf([]webrtc.RTPHeaderExtensionParameter{
-		{URI: sdp.ABSSendTimeURI, ID: 2}, {URI: level, ID: 3}, {URI: orientation, ID: 4}, {URI: level, ID: 0}, {URI: orientation, ID: 300},
-	})
-	if want := (ExtIDs{Level: 3, Orientation: 4}); got != want {
-		t.Errorf("got %+v, want %+v", got, want)
+// How loud a stream is follows the levels of its packets, of whatever way they came; a packet counts once.
+func TestLevel(t *testing.T) {
+	s := newTestStream(t, StreamConfig{Codec: "audio/opus", Clock: 48000})
+	if got := s.Level(); got != 127 {
+		t.Errorf("before the first packet: %d", got)
 	}
-	if got := (ExtIDs{Level: 14, Orientation: 15}).OneByte(); got != (ExtIDs{Level: 14}) {
-		t.Errorf("of 14 and 15 fit %+v", got)
+	var h rtp.Header
+	_ = h.SetExtension(1, []byte{0x80 | 30})
+	for seq := range uint16(20) {
+		h.SequenceNumber = seq
+		if err := s.WriteRTP(raw(t, h, []byte{1, 2}), headerext.IDs{Level: 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := s.Level(); got < 28 || got > 32 {
+		t.Errorf("of packets that say 30: %d", got)
+	}
+	for range 100 {
+		h.SequenceNumber++
+		s.WritePackets([]Packet{{Seq: 5, HasLevel: true, Level: 127}, {Seq: h.SequenceNumber, Payload: []byte{1}}})
+	}
+	if got := s.Level(); got < 28 || got > 32 {
+		t.Errorf("after duplicates, and packets without level: %d", got)
 	}
 }
 
 func TestWriteRTPDoesNotAllocate(t *testing.T) {
 	s := newTestStream(t, StreamConfig{})
 	s.AttachLive(discard{})
-	b := raw(t, rtp.Header{PayloadType: 96, Extension: true, ExtensionProfile: 0xbede}, vp8(false, true, 1, 1100))
+	h := rtp.Header{PayloadType: 96}
+	_ = h.SetExtension(1, []byte{30})
+	b := raw(t, h, vp8(false, true, 1, 1100))
 	seq := uint16(0)
 	write := func() {
 		seq++
 		binary.BigEndian.PutUint16(b[2:], seq)
 		binary.BigEndian.PutUint32(b[4:], uint32(seq)*500)
-		if err := s.WriteRTP(b, ExtIDs{Level: 1}); err != nil {
+		if err := s.WriteRTP(b, headerext.IDs{Level: 1}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -334,7 +348,7 @@ func FuzzWriteRTP(f *testing.F) {
 		var sink recorder
 		s.AttachLive(&sink)
 		before := bytes.Clone(b)
-		err = s.WriteRTP(b, ExtIDs{Level: 1, Orientation: 2})
+		err = s.WriteRTP(b, headerext.IDs{Level: 1, Orientation: 2})
 		if !bytes.Equal(before, b) {
 			t.Fatal("the caller's buffer was changed")
 		}
@@ -372,7 +386,7 @@ func BenchmarkWriteRTP(b *testing.B) {
 			for seq := 0; b.Loop(); seq++ {
 				binary.BigEndian.PutUint16(p[2:], uint16(seq))
 				binary.BigEndian.PutUint32(p[4:], uint32(seq)*500)
-				if err := s.WriteRTP(p, ExtIDs{}); err != nil {
+				if err := s.WriteRTP(p, headerext.IDs{}); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -153,12 +153,11 @@ func (a *api) layer(w http.ResponseWriter, r *request) error {
 
 // readJSON reads a body of JSON. An empty one needs no type.
 func (a *api) readJSON(w http.ResponseWriter, r *request) ([]byte, error) {
-	body, err := readBody(w, r, maxJSON)
-	if err != nil || len(body) == 0 {
-		return nil, err
+	if r.ContentLength == 0 && r.Header.Get("Content-Type") == "" {
+		return nil, nil
 	}
 	if err := a.contentType(w, r, jsonType); err != nil {
 		return nil, err
 	}
-	return body, nil
+	return readBody(w, r, maxJSON)
 }

@@ -35,9 +35,12 @@ func (a *api) foreign(w http.ResponseWriter, r *request, id string) (bool, error
 	if !ok || owner == a.Sessions.Instance() || a.Nodes == nil {
 		return false, nil
 	}
-	body, err := readBody(w, r, maxBody)
-	if err != nil {
-		return true, err
+	var body []byte
+	if r.Method == http.MethodPatch || r.Method == http.MethodPost { // the others need none
+		var err error
+		if body, err = readBody(w, r, maxBody); err != nil {
+			return true, err
+		}
 	}
 	fwd := r.Clone(r.Context())
 	fwd.Body, fwd.ContentLength, fwd.TransferEncoding = io.NopCloser(bytes.NewReader(body)), int64(len(body)), nil

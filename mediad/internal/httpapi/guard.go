@@ -46,14 +46,14 @@ func clean(next http.Handler) http.Handler {
 	})
 }
 
-// limit refuses what changes something when it comes too fast (RFC 9725 section 5).
+// limit refuses what changes something, asks about a token or may be passed on to another node, when it comes too fast (RFC 9725
+// section 5). Preflights do not come this far.
 func (a *api) limit(next http.Handler) http.Handler {
 	if a.Limits == nil {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch r.Method {
-		case http.MethodPost, http.MethodPatch, http.MethodDelete:
+		if costly(r) {
 			if wait := a.Limits.Allow(ratelimit.Client(r, a.Proxies), time.Now()); wait > 0 {
 				apierr.Write(w, r, apierr.New(apierr.TooMany, "too many requests; wait as long as Retry-After says").After(wait))
 				return
@@ -61,6 +61,15 @@ func (a *api) limit(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+func costly(r *http.Request) bool {
+	switch r.Method {
+	case http.MethodPost, http.MethodPatch, http.MethodDelete:
+		return true
+	}
+	const endpointParts = 3 // of /pub/{room}/{id}
+	return len(r.Header["Authorization"]) > 0 || strings.Count(r.URL.Path, "/") > endpointParts
 }
 
 // OnlyHosts refuses requests by a Host that is none of the names, none of their sub-domains, no address and not localhost. It is for

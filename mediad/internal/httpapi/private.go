@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"weever/mediad/internal/drain"
 	"weever/shared/apierr"
 	"weever/shared/auth"
 )
@@ -24,6 +25,7 @@ type PrivateConfig struct {
 	Counts     func() (publishers, viewers int)
 	Control    http.Handler // the control API; it guards itself with the admin token
 	AdminToken string       // empty: no token is asked for
+	Drain      *drain.Drain // of /preStop
 	// Ready is nil once the node can take sessions, else says what it waits for.
 	Ready func() error
 	// Backends tells the health of each shared backend by name; an error degrades the node but does not make it unready.
@@ -31,7 +33,7 @@ type PrivateConfig struct {
 	Log      *slog.Logger
 }
 
-// NewPrivate makes the handler of the private port: probes, metrics and the control API.
+// NewPrivate makes the handler of the private port: probes, metrics, the drain and the control API.
 func NewPrivate(cfg PrivateConfig) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /liveness", func(w http.ResponseWriter, _ *http.Request) {
@@ -39,6 +41,7 @@ func NewPrivate(cfg PrivateConfig) http.Handler {
 	})
 	mux.HandleFunc("GET /readiness", cfg.readiness)
 	mux.Handle("GET /metrics", cfg.guard(cfg.metrics()))
+	mux.Handle("/preStop", cfg.guard(http.HandlerFunc(cfg.preStop)))
 	mux.Handle("/", cfg.Control)
 	return mux
 }
@@ -82,17 +85,26 @@ func (cfg *PrivateConfig) readiness(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, status, map[string]any{"status": state, "backends": parts})
 }
 
-// metrics serves the Go and process collectors and the number of sessions.
+// metrics serves the Go and process collectors, the number of sessions and how far a drain is.
 func (cfg *PrivateConfig) metrics() http.Handler {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	for name, read := range map[string]func() float64{
-		"publishers": func() float64 { n, _ := cfg.Counts(); return float64(n) },
-		"viewers":    func() float64 { _, n := cfg.Counts(); return float64(n) },
+	for _, g := range []struct {
+		name, help string
+		read       func() int
+	}{
+		{"publishers", "Running sessions of this kind on this node.", func() int { n, _ := cfg.Counts(); return n }},
+		{"viewers", "Running sessions of this kind on this node.", func() int { _, n := cfg.Counts(); return n }},
+		{"draining", "1 while the node is drained or has been, else 0.", func() int {
+			if cfg.Drain.On() {
+				return 1
+			}
+			return 0
+		}},
+		{"drain_sessions_left", "Sessions that a drain waits for, or has given up waiting for.", cfg.Drain.Left},
 	} {
-		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Namespace: "weever", Name: name, Help: "Running sessions of this kind on this node.",
-		}, read))
+		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "weever", Name: g.name, Help: g.help},
+			func() float64 { return float64(g.read()) }))
 	}
 	return promhttp.HandlerFor(reg, promhttp.HandlerOpts{})
 }

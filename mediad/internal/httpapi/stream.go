@@ -27,8 +27,11 @@ func send(ctx context.Context, w http.ResponseWriter, reader *board.Reader, beat
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no") // nginx would keep events back
 	conn := http.NewResponseController(w)
+	_ = conn.SetReadDeadline(time.Time{}) // the request has been read
+	ending := func() { _ = conn.SetWriteDeadline(time.Now().Add(patience)) }
+	defer ending()                 // for what ends the reply
 	write := func(b []byte) bool { // in place of the server's limit for replies; where there are no deadlines, none has to be lifted
-		_ = conn.SetWriteDeadline(time.Now().Add(patience))
+		ending()
 		defer func() { _ = conn.SetWriteDeadline(time.Time{}) }()
 		if _, err := w.Write(b); err != nil {
 			return false

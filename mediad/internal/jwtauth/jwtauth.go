@@ -150,9 +150,9 @@ func (c *Checker) CheckToken(ctx context.Context, rm room.Name, role room.Role, 
 	if err != nil {
 		return auth.Grant{}, unavailable(err)
 	}
-	// To the second, as iat is: a token from the second of the kick may be from before it.
-	if !kicked.IsZero() && claims.IssuedAt.Time().Unix() <= kicked.Unix() {
-		return auth.Grant{}, bad("this id was kicked after the token had been issued (iat); only a newer one lets it in")
+	// To the second, as iat is; and the clock of the issuer may be ahead, so that a token from before the kick looks newer.
+	if !kicked.IsZero() && claims.IssuedAt.Time().Unix() <= kicked.Add(leeway).Unix() {
+		return auth.Grant{}, bad("this id was kicked; only a token issued (iat) at least %d seconds after that lets it in", leeway/time.Second+1)
 	}
 	return auth.Grant{Say: claims.Say}, nil
 }

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -47,7 +48,10 @@ const (
 	defaultTimeout = 2 * time.Second // of Call, when ctx has no deadline
 	serveTimeout   = 5 * time.Second // of a handler
 	announceAgain  = 100 * time.Millisecond
+	doubtAfter     = 500 * time.Millisecond // without an answer, and the next time: does the node live?
 	maxCode        = 64
+
+	verbPing = "ping" // answered with nothing
 )
 
 // The first byte of a reply says what follows.
@@ -82,7 +86,8 @@ func New(nc *nats.Conn, namespace, instance string, log *slog.Logger) (*Calls, e
 	}
 	return &Calls{
 		nc: nc, prefix: namespace + ".v1.call.", instance: instance, log: log,
-		ready: make(chan struct{}), slots: make(chan struct{}, maxRunning), handlers: make(map[string]Handler),
+		ready: make(chan struct{}), slots: make(chan struct{}, maxRunning),
+		handlers: map[string]Handler{verbPing: func(context.Context, []byte) ([]byte, error) { return nil, nil }},
 	}, nil
 }
 
@@ -168,7 +173,7 @@ func (c *Calls) dispatch(ctx context.Context, m *nats.Msg, handlers *sync.WaitGr
 		defer func() { <-c.slots }()
 		ctx, cancel := context.WithTimeout(ctx, serveTimeout)
 		defer cancel()
-		answer, err := fn(ctx, m.Data)
+		answer, err := guarded(ctx, fn, m.Data)
 		var remote *RemoteError
 		if err != nil && !errors.As(err, &remote) {
 			c.log.Error("a call of another node failed", "verb", verb, "err", err)
@@ -176,6 +181,17 @@ func (c *Calls) dispatch(ctx context.Context, m *nats.Msg, handlers *sync.WaitGr
 		}
 		c.reply(m, answer, err)
 	})
+}
+
+// guarded makes an error of a handler's panic, as net/http does: a request that another node passed on must not do more harm than one
+// that came straight.
+func guarded(ctx context.Context, fn Handler, req []byte) (answer []byte, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
+		}
+	}()
+	return fn(ctx, req)
 }
 
 // reply sends the envelope. A caller that is gone does not read it.
@@ -199,12 +215,56 @@ func (c *Calls) reply(m *nats.Msg, answer []byte, err error) {
 	}
 }
 
-// Call asks instance and waits for the answer until ctx ends, two seconds if it has no deadline. The error wraps ErrNoNode, ErrTimeout,
-// ErrNoBus, a *RemoteError, or ctx's own if it was cancelled.
+// Call asks instance and waits for the answer until ctx ends, two seconds if it has no deadline. A process that dies before it has
+// answered is noticed earlier. The error wraps ErrNoNode, ErrTimeout, ErrNoBus, a *RemoteError, or ctx's own if it was cancelled.
 func (c *Calls) Call(ctx context.Context, instance, verb string, req []byte) ([]byte, error) {
 	if !token.MatchString(instance) || !token.MatchString(verb) {
 		return nil, fmt.Errorf("call %q: not a name of a process and a verb", verb)
 	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	var doubt sync.WaitGroup
+	defer doubt.Wait()
+	defer cancel(nil)
+	doubt.Go(func() { c.doubt(ctx, instance, cancel) })
+	answer, err := c.request(ctx, instance, verb, req)
+	if err != nil && errors.Is(context.Cause(ctx), ErrNoNode) {
+		return nil, fmt.Errorf("call %s: %w", verb, ErrNoNode)
+	}
+	return answer, err
+}
+
+// doubt breaks off a call whose process has died meanwhile, which the bus does not say of itself. It ends with ctx.
+func (c *Calls) doubt(ctx context.Context, instance string, breakOff context.CancelCauseFunc) {
+	again := time.NewTicker(doubtAfter)
+	defer again.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-again.C:
+		}
+		if errors.Is(c.Ping(ctx, instance), ErrNoNode) {
+			breakOff(ErrNoNode)
+			return
+		}
+	}
+}
+
+// Ping asks whether instance lives, and waits until ctx ends, two seconds if it has no deadline: nil when it answered, whatever it
+// said, else an error as of Call.
+func (c *Calls) Ping(ctx context.Context, instance string) error {
+	if !token.MatchString(instance) {
+		return errors.New("ping: not a name of a process")
+	}
+	_, err := c.request(ctx, instance, verbPing, nil)
+	if remote := new(RemoteError); errors.As(err, &remote) {
+		return nil
+	}
+	return err
+}
+
+// request asks and waits.
+func (c *Calls) request(ctx context.Context, instance, verb string, req []byte) ([]byte, error) {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, defaultTimeout)

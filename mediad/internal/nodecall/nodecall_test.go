@@ -295,3 +295,63 @@ func TestMisuse(t *testing.T) {
 		t.Error("a verb was taken after Run")
 	}
 }
+
+// A process that dies with a call in its hands is noticed long before the deadline; one that is merely slow is waited for.
+func TestDeathDuringACall(t *testing.T) {
+	cluster := testkit.NATSCluster(t, 2)
+	here, there := newCalls(t, cluster[0].URL, "aaaa"), newCalls(t, cluster[1].URL, "bbbb")
+	began := make(chan struct{})
+	handle(t, there, "hang", func(context.Context, []byte) ([]byte, error) {
+		began <- struct{}{}
+		there.nc.Close() // as the kernel does for a process that was killed
+		return nil, nil
+	})
+	handle(t, there, "slow", func(ctx context.Context, _ []byte) ([]byte, error) {
+		select {
+		case <-time.After(3 * doubtAfter):
+		case <-ctx.Done():
+		}
+		return []byte("late"), nil
+	})
+	serve(t, there)
+	if err := here.Ping(t.Context(), "bbbb"); err != nil {
+		t.Errorf("ping: %v", err)
+	}
+	if got, err := here.Call(t.Context(), "bbbb", "slow", nil); err != nil || string(got) != "late" {
+		t.Errorf("slow: %q, %v", got, err)
+	}
+	go func() { <-began }()
+	asked := time.Now()
+	if _, err := here.Call(t.Context(), "bbbb", "hang", nil); !errors.Is(err, ErrNoNode) {
+		t.Errorf("dead: %v", err)
+	} else if took := time.Since(asked); took > defaultTimeout-doubtAfter {
+		t.Errorf("dead: noticed after %v", took)
+	}
+	if err := here.Ping(t.Context(), "bbbb"); !errors.Is(err, ErrNoNode) {
+		t.Errorf("ping of the dead: %v", err)
+	}
+	if err := here.Ping(t.Context(), "b.b"); err == nil {
+		t.Error("ping of what is no name")
+	}
+}
+
+// A handler that panics fails its own call and nothing else.
+func TestPanic(t *testing.T) {
+	url := testkit.NATS(t)
+	a, b := newCalls(t, url, "aaaa"), newCalls(t, url, "bbbb")
+	if err := b.Handle("boom", func(context.Context, []byte) ([]byte, error) { panic("boom") }); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Handle("echo", func(_ context.Context, req []byte) ([]byte, error) { return req, nil }); err != nil {
+		t.Fatal(err)
+	}
+	serve(t, a)
+	serve(t, b)
+	var remote *RemoteError
+	if _, err := a.Call(t.Context(), "bbbb", "boom", nil); !errors.As(err, &remote) || remote.Code != Failed {
+		t.Errorf("got %v", err)
+	}
+	if got, err := a.Call(t.Context(), "bbbb", "echo", []byte("x")); err != nil || string(got) != "x" {
+		t.Errorf("afterwards: %q, %v", got, err)
+	}
+}

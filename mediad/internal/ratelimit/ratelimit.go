@@ -40,22 +40,23 @@ type Limiter struct {
 
 // New makes a Limiter of one rate for each client address and one for all together.
 func New(perClient, perNode Rate) *Limiter {
-	clients, err := lru.New[netip.Addr, *rate.Limiter](remembered)
-	if err != nil {
-		panic(err) // the size is a constant and positive
-	}
+	clients, _ := lru.New[netip.Addr, *rate.Limiter](remembered) // fails for sizes below one alone
 	return &Limiter{perClient: perClient, node: perNode.limiter(), clients: clients}
 }
 
 // Allow counts one request of a client. It is 0 when the request may pass, else how long the client should wait; a refused request
 // does not count. An address that is not valid is held to the node's rate alone.
 func (l *Limiter) Allow(client netip.Addr, now time.Time) (wait time.Duration) {
+	node, wait := take(l.node, now)
+	if wait > 0 {
+		return wait
+	}
 	if client.IsValid() && l.perClient.Count > 0 {
-		if wait = take(l.client(client), now); wait > 0 {
-			return wait
+		if _, wait = take(l.client(client), now); wait > 0 {
+			node.CancelAt(now)
 		}
 	}
-	return take(l.node, now)
+	return wait
 }
 
 func (l *Limiter) client(addr netip.Addr) *rate.Limiter {
@@ -69,11 +70,12 @@ func (l *Limiter) client(addr netip.Addr) *rate.Limiter {
 	return lim
 }
 
-func take(lim *rate.Limiter, now time.Time) time.Duration {
+// take counts a request, unless it has to wait.
+func take(lim *rate.Limiter, now time.Time) (*rate.Reservation, time.Duration) {
 	r := lim.ReserveN(now, 1)
 	wait := r.DelayFrom(now)
 	if wait > 0 {
 		r.CancelAt(now)
 	}
-	return wait
+	return r, wait
 }

@@ -59,6 +59,7 @@ type Config struct {
 	Namespace string
 	Instance  string // of this process, as in room.Owner
 	Log       *slog.Logger
+	Open      func() bool // asked before each message of media whether this node may send it; it must not block. Nil: it may.
 
 	TTL   time.Duration // of a lease; 0: ten seconds, which is also the most
 	Renew time.Duration // time between renewals, less than half of TTL; 0: three seconds
@@ -101,7 +102,7 @@ func New(cfg Config) (*Relay, error) {
 		cfg: cfg, prefix: cfg.Namespace + ".v1.rtp.",
 		publications: make(map[string]*publication), remotes: make(map[string]*remote),
 	}
-	r.out = batch.NewOutbox(cfg.Media, &r.count)
+	r.out = batch.NewOutbox(cfg.Media, &r.count, cfg.Open)
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	for verb, fn := range map[string]func(call) ([]byte, error){
 		verbInterest: r.serveInterest, verbReplay: r.serveReplay, verbKeyframe: r.serveKeyframe,

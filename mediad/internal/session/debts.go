@@ -21,7 +21,8 @@ func (d *debts) owe(debt life.Debt) {
 	d.open = append(d.open, debt)
 }
 
-// pay pays debts until one cannot be paid. Only one goroutine may call it.
+// pay pays debts until one cannot be paid, which is then the last in turn: it may be the only one that Redis does not take. Only one
+// goroutine may call it.
 func (d *debts) pay(ctx context.Context) {
 	for ctx.Err() == nil {
 		d.mu.Lock()
@@ -34,11 +35,14 @@ func (d *debts) pay(ctx context.Context) {
 		op, cancel := context.WithTimeout(ctx, life.StoreTimeout)
 		err := debt(op)
 		cancel()
+		d.mu.Lock()
+		d.open = d.open[1:] // only pay takes from it
+		if err != nil {
+			d.open = append(d.open, debt)
+		}
+		d.mu.Unlock()
 		if err != nil {
 			return
 		}
-		d.mu.Lock()
-		d.open = d.open[1:] // only pay takes from it
-		d.mu.Unlock()
 	}
 }

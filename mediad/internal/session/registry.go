@@ -15,15 +15,21 @@ import (
 
 const kickMemory = 2 * time.Minute // longer than any POST takes
 
-var errFull = errors.New("the node is full")
+var (
+	errFull     = errors.New("the node is full")
+	errDraining = errors.New("draining")
+)
 
 // registry is the sessions that run here, and who may join them. It is safe for concurrent use.
 type registry struct {
 	max          int // sessions; 0: no limit
 	maxPerClient int // of one address; 0: no limit
 
+	gone chan struct{} // capacity 1: a session has ended
+
 	mu       sync.Mutex // guards what follows
 	closing  bool
+	draining bool
 	sessions map[string]running
 	clients  map[netip.Addr]int // how many of sessions each address has
 	kicks    map[kicked]kick    // of the last minutes: they hold for sessions that were under way, too
@@ -50,7 +56,7 @@ type kick struct {
 
 func newRegistry(maxSessions, maxPerClient int) *registry {
 	return &registry{
-		max: maxSessions, maxPerClient: maxPerClient,
+		max: maxSessions, maxPerClient: maxPerClient, gone: make(chan struct{}, 1),
 		sessions: map[string]running{}, clients: map[netip.Addr]int{}, kicks: map[kicked]kick{},
 	}
 }
@@ -62,6 +68,8 @@ func (g *registry) ready() error {
 	switch {
 	case g.closing:
 		return errShutdown
+	case g.draining:
+		return errDraining
 	case g.max > 0 && len(g.sessions) >= g.max:
 		return errFull
 	}
@@ -78,6 +86,9 @@ func (g *registry) admit(client netip.Addr) error {
 func (g *registry) admitLocked(client netip.Addr) error {
 	if g.closing {
 		return apierr.New(apierr.Unavailable, "this node is shutting down; try again, another will answer").After(time.Second)
+	}
+	if g.draining {
+		return apierr.New(apierr.Unavailable, "this node is being emptied; try again, another will answer").After(time.Second)
 	}
 	if g.max > 0 && len(g.sessions) >= g.max {
 		return apierr.New(apierr.Unavailable, "this node is full; try again, another may answer").After(time.Second)
@@ -103,11 +114,16 @@ func (g *registry) start(r running, run func()) error {
 	g.clients[who.Client]++
 	g.alive.Go(func() {
 		run()
+		r.Over()
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		delete(g.sessions, who.Session)
 		if g.clients[who.Client]--; g.clients[who.Client] == 0 {
 			delete(g.clients, who.Client)
+		}
+		select {
+		case g.gone <- struct{}{}:
+		default:
 		}
 	})
 	return nil

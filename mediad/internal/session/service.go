@@ -19,6 +19,7 @@ import (
 	"weever/mediad/internal/session/life"
 	"weever/mediad/internal/session/publisher"
 	"weever/mediad/internal/session/viewer"
+	"weever/mediad/internal/talk"
 	"weever/shared/apierr"
 	"weever/shared/auth"
 	"weever/shared/room"
@@ -55,6 +56,7 @@ type Config struct {
 	Roster       *roster.Roster
 	Relay        *relay.Relay
 	Peers        *peer.Factory
+	Talk         *talk.Hub
 	ResumeWindow time.Duration // how long an away publisher's sections wait
 	MaxSessions  int           // above: Unavailable; 0: no limit
 	MaxPerClient int           // sessions of one address; above: TooMany; 0: no limit
@@ -64,6 +66,7 @@ type Config struct {
 // Service starts, finds and ends the sessions of this node. It is safe for concurrent use.
 type Service struct {
 	instance   string
+	log        *slog.Logger
 	stop       context.CancelCauseFunc // of all sessions
 	sources    *player.Sources         // of all players
 	publishers publisher.Config
@@ -76,7 +79,7 @@ type Service struct {
 func New(cfg Config) *Service {
 	base, stop := context.WithCancelCause(context.Background())
 	s := &Service{
-		instance: cfg.Owner.Instance, stop: stop,
+		instance: cfg.Owner.Instance, log: cfg.Log, stop: stop,
 		sources:  player.NewSources(base, cfg.Store.CountSubscribers, cfg.Relay.Meter),
 		registry: newRegistry(cfg.MaxSessions, cfg.MaxPerClient),
 	}
@@ -86,7 +89,7 @@ func New(cfg Config) *Service {
 	}
 	s.viewers = viewer.Config{
 		Base: base, Owner: cfg.Owner, Store: cfg.Store, Roster: cfg.Roster, Relay: cfg.Relay, Peers: cfg.Peers,
-		Sources: s.sources, Owe: s.debts.owe, Log: cfg.Log,
+		Sources: s.sources, Talk: cfg.Talk, Owe: s.debts.owe, Log: cfg.Log,
 	}
 	return s
 }

@@ -87,9 +87,9 @@ function operations.away()
   return write(old.joined, 'away', old.instance, old.body)
 end
 
--- remove: the counter of a room without publishers may expire, for its next value comes from the clock.
-function operations.remove()
-  if not ours then return {} end
+-- remove: state or "", which is any. The counter of a room without publishers may expire, for its next value comes from the clock.
+function operations.remove(state)
+  if not ours or state ~= '' and old.state ~= state then return {} end
   local reply = remove(id, old)
   if redis.call('EXISTS', pubs) == 0 then redis.call('EXPIRE', seq, 3600) end
   return reply

@@ -31,6 +31,8 @@ type SectionInfo struct {
 // Reception knows which publisher's track each section carries and counts what comes. Sections are reused for other publishers,
 // mostly without a new track event, so the mapping follows the server's descriptions alone.
 type Reception struct {
+	arrived func(pub, track string, at time.Time) // nil: nobody is told
+
 	stray   atomic.Uint64 // packets of sections that carry nobody
 	started atomic.Int64  // when the first packet of any track came, in Unix nanoseconds; 0 before
 
@@ -42,9 +44,9 @@ type Reception struct {
 
 type msid struct{ pub, id string }
 
-// NewReception makes one that knows of nobody.
-func NewReception() *Reception {
-	return &Reception{sections: make(map[string]*atomic.Pointer[Track]), tracks: make(map[msid]*Track)}
+// NewReception makes one that knows of nobody. arrived is told of each packet with a payload; nil: nobody is.
+func NewReception(arrived func(pub, track string, at time.Time)) *Reception {
+	return &Reception{arrived: arrived, sections: make(map[string]*atomic.Pointer[Track]), tracks: make(map[msid]*Track)}
 }
 
 // Remap takes over what a description of the server says. It is called before the description takes effect, so that no packet
@@ -141,6 +143,9 @@ func (r *Reception) Read(remote *webrtc.TrackRemote, mid string) {
 			r.started.CompareAndSwap(0, now.UnixNano())
 		}
 		t.Observe(&p, codec, attributes.Get(webrtc.AttributeRtxSsrc) != nil, now)
+		if r.arrived != nil && len(p.Payload) > 0 {
+			r.arrived(t.s.Pub, t.s.ID, now) // neither changes
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"time"
 )
 
 // Config says where and how to open a session. URL, Room and ID, or else Endpoint, are required.
@@ -24,6 +25,10 @@ type Config struct {
 	// Exchange brings the answer to an offer, in place of a POST to the endpoint; nil: POST. The HTTP resource is then its owner's
 	// affair: Patch, ICERestart and the DELETE of Close do not know it. See Restart.
 	Exchange func(ctx context.Context, offer string) (answer string, err error)
+
+	// Arrived is told of each RTP packet with a payload that comes to a subscriber: of whose track, and when. It is called by several
+	// goroutines and must not block; nil: nobody is.
+	Arrived func(pub, track string, at time.Time)
 
 	HTTP         *http.Client // http.DefaultClient when nil; it should have a timeout
 	LoopbackOnly bool         // gather IPv4 loopback candidates alone; without it, all addresses, loopback among them

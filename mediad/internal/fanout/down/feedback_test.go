@@ -14,6 +14,7 @@ import (
 
 	"weever/mediad/internal/fanout"
 	"weever/mediad/internal/fanout/drop"
+	"weever/mediad/internal/fanout/headerext"
 	"weever/mediad/internal/fanout/resend"
 )
 
@@ -352,7 +353,7 @@ func fanOut(tb testing.TB, tracks int, renumber bool) (write func()) {
 		seq++
 		binary.BigEndian.PutUint16(b[2:], uint16(seq))
 		binary.BigEndian.PutUint32(b[4:], seq*500)
-		if err := p.stream.WriteRTP(b, fanout.ExtIDs{}); err != nil {
+		if err := p.stream.WriteRTP(b, headerext.IDs{}); err != nil {
 			tb.Fatal(err)
 		}
 	}

@@ -10,10 +10,12 @@ import (
 	"github.com/pion/interceptor"
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
+	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
 	"go.uber.org/goleak"
 
 	"weever/mediad/internal/fanout"
+	"weever/mediad/internal/fanout/headerext"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -58,8 +60,7 @@ var opus = []webrtc.RTPCodecParameters{
 func (w *transport) CodecParameters() []webrtc.RTPCodecParameters { return w.codecs }
 
 func (w *transport) HeaderExtensions() []webrtc.RTPHeaderExtensionParameter {
-	level, orientation := fanout.ExtURIs()
-	return []webrtc.RTPHeaderExtensionParameter{{URI: level, ID: levelID}, {URI: orientation, ID: orientationID}}
+	return []webrtc.RTPHeaderExtensionParameter{{URI: sdp.AudioLevelURI, ID: levelID}, {URI: headerext.OrientationURI, ID: orientationID}}
 }
 func (w *transport) SSRC() webrtc.SSRC                       { return testSSRC }
 func (w *transport) SSRCRetransmission() webrtc.SSRC         { return w.rtxSSRC }

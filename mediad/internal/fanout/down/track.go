@@ -20,6 +20,7 @@ import (
 	"weever/mediad/internal/fanout"
 	"weever/mediad/internal/fanout/codec"
 	"weever/mediad/internal/fanout/drop"
+	"weever/mediad/internal/fanout/headerext"
 )
 
 // freshAfter is the silence after which the next stream may begin with an old key frame: sooner, the viewer would see again what
@@ -65,7 +66,7 @@ type output struct {
 	id      string // of the binding
 	ssrc    uint32
 	rtxSSRC uint32 // 0: no retransmission stream
-	ids     fanout.ExtIDs
+	ids     headerext.IDs
 	formats []format
 
 	header rtp.Header // reused for every packet
@@ -115,7 +116,7 @@ func (t *Track) Bind(ctx webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, e
 	if len(formats) == 0 {
 		return webrtc.RTPCodecParameters{}, webrtc.ErrUnsupportedCodec
 	}
-	ids := fanout.ExtIDsOf(ctx.HeaderExtensions()).OneByte()
+	ids := headerext.Of(ctx.HeaderExtensions()).OneByte()
 	t.out.writer, t.out.id, t.out.formats, t.out.ids = ctx.WriteStream(), ctx.ID(), formats, ids
 	t.out.ssrc, t.out.rtxSSRC = uint32(ctx.SSRC()), uint32(ctx.SSRCRetransmission())
 	t.bound = true

@@ -5,6 +5,7 @@ import (
 	"context"
 	"reflect"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -146,7 +147,7 @@ func TestBatching(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				out := NewOutbox(nil, new(Counters))
+				out := NewOutbox(nil, new(Counters), nil)
 				s := NewSender(out, "subject", tc.video)
 				defer s.Close()
 				s.Lease(time.Now().Add(time.Hour))
@@ -187,7 +188,7 @@ func TestBatching(t *testing.T) {
 
 // TestMessagesAreBounded: a frame that is too large for one message takes several.
 func TestMessagesAreBounded(t *testing.T) {
-	out := NewOutbox(nil, new(Counters))
+	out := NewOutbox(nil, new(Counters), nil)
 	s := NewSender(out, "subject", true)
 	defer s.Close()
 	s.Lease(time.Now().Add(time.Hour))
@@ -216,7 +217,7 @@ func TestMessagesAreBounded(t *testing.T) {
 func TestLeaseEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		count := new(Counters)
-		out := NewOutbox(nil, count)
+		out := NewOutbox(nil, count, nil)
 		s := NewSender(out, "subject", true)
 		s.Lease(time.Now().Add(time.Second))
 		s.WritePackets([]fanout.Packet{packet(1, true, 9)})
@@ -253,7 +254,7 @@ func TestOutboxDropsTheOldest(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			count := new(Counters)
-			out := NewOutbox(nil, count)
+			out := NewOutbox(nil, count, nil)
 			for i := range tc.pushed {
 				m := out.blank("subject")
 				m.data, m.packets = append(m.data, make([]byte, tc.size)...), 1
@@ -287,7 +288,8 @@ func TestOutboxRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	count := new(Counters)
-	out := NewOutbox(nc, count)
+	var shut atomic.Bool
+	out := NewOutbox(nc, count, func() bool { return !shut.Load() })
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
@@ -314,6 +316,12 @@ func TestOutboxRun(t *testing.T) {
 	if got := receive(); got != "one" {
 		t.Errorf("got %q", got)
 	}
+	shut.Store(true)
+	push("none")
+	for count.Read().Drops["fenced"] != 3 {
+		<-time.After(time.Millisecond)
+	}
+	shut.Store(false)
 	lost, back := nc.StatusChanged(nats.RECONNECTING), nc.StatusChanged(nats.CONNECTED)
 	node.Stop()
 	<-lost
@@ -334,7 +342,7 @@ func TestOutboxRun(t *testing.T) {
 
 // TestSendingDoesNotAllocate in the steady state.
 func TestSendingDoesNotAllocate(t *testing.T) {
-	out := NewOutbox(nil, new(Counters))
+	out := NewOutbox(nil, new(Counters), nil)
 	s := NewSender(out, "subject", true)
 	defer s.Close()
 	s.Lease(time.Now().Add(time.Hour))
@@ -355,7 +363,7 @@ func TestSendingDoesNotAllocate(t *testing.T) {
 }
 
 func BenchmarkSender(b *testing.B) {
-	out := NewOutbox(nil, new(Counters))
+	out := NewOutbox(nil, new(Counters), nil)
 	s := NewSender(out, "subject", true)
 	defer s.Close()
 	s.Lease(time.Now().Add(time.Hour))

@@ -11,6 +11,7 @@ const (
 	Disconnected              // the bus is away
 	PublishFailed             // the bus library refused
 	LeaseExpired              // this process stood still so long that nobody may want it any more
+	Fenced                    // this process stood still or was cut off, and its claims are not checked yet
 	Unreadable                // a message from the bus that is not ours, or of another version
 	SlowConsumer              // this node reads slower than media arrives
 	LostOnBus                 // a hole in a sender's numbers
@@ -20,6 +21,7 @@ const (
 
 var dropNames = [numDrops]string{
 	OutboxFull: "outbox_full", Disconnected: "bus_disconnected", PublishFailed: "publish_failed", LeaseExpired: "lease_expired",
+	Fenced:     "fenced",
 	Unreadable: "unreadable", SlowConsumer: "slow_consumer", LostOnBus: "lost_on_bus",
 }
 

@@ -29,14 +29,16 @@ type message struct {
 type Outbox struct {
 	nc    *nats.Conn
 	count *Counters
+	open  func() bool // nil: always
 	queue chan *message
 	bytes atomic.Int64
 	spare chan *message // for reuse; as many as are under way at once when all is well
 }
 
-// NewOutbox returns an empty outbox for the media connection nc, which it does not own.
-func NewOutbox(nc *nats.Conn, count *Counters) *Outbox {
-	return &Outbox{nc: nc, count: count, queue: make(chan *message, outboxMessages), spare: make(chan *message, outboxSpare)}
+// NewOutbox returns an empty outbox for the media connection nc, which it does not own. While open says no, what would be sent is dropped;
+// nil: it never does.
+func NewOutbox(nc *nats.Conn, count *Counters, open func() bool) *Outbox {
+	return &Outbox{nc: nc, count: count, open: open, queue: make(chan *message, outboxMessages), spare: make(chan *message, outboxSpare)}
 }
 
 // blank returns an empty message for subject.
@@ -102,6 +104,8 @@ func (o *Outbox) Run(ctx context.Context) {
 
 func (o *Outbox) publish(m *message) {
 	switch {
+	case o.open != nil && !o.open():
+		o.count.Drop(Fenced, m.packets)
 	case !o.nc.IsConnected():
 		o.count.Drop(Disconnected, m.packets)
 	case o.nc.Publish(m.subject, m.data) != nil:

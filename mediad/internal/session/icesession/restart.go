@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
@@ -26,12 +27,15 @@ type result struct {
 	err  error
 }
 
+// patience is how long a request waits for the session's goroutine, which may itself wait for Redis.
+const patience = 2 * time.Second
+
 // Restarts delivers the restarts to be served. It is never closed.
 func (s *Session) Restarts() <-chan *Restart { return s.restarts }
 
 // Patch serves a PATCH: candidates are added here and now and the result is empty, unless the request repeats the last restart; new
 // credentials are handed to the session's goroutine through Restarts, and the result is the fragment to answer with. It waits for
-// that goroutine until ctx or the session ends. A restart that is refused leaves the session as it was.
+// that goroutine for two seconds at most. A restart that is refused leaves the session as it was.
 func (s *Session) Patch(ctx context.Context, r Request) (sdpfrag.Fragment, error) {
 	v, err := s.judge(r)
 	if err != nil {
@@ -41,19 +45,22 @@ func (s *Session) Patch(ctx context.Context, r Request) (sdpfrag.Fragment, error
 		s.add(v.candidates)
 		return v.reply, nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	call := &Restart{ctx, r, s, make(chan result, 1)}
+	busy := apierr.New(apierr.Unavailable, "the session is busy; try again").After(time.Second)
 	select {
 	case s.restarts <- call:
 	case <-s.life.Done():
 		return sdpfrag.Fragment{}, apierr.New(apierr.NoSession, "the session has ended; start again with a POST")
 	case <-ctx.Done():
-		return sdpfrag.Fragment{}, apierr.Wrap(apierr.Unavailable, ctx.Err(), "the session is busy; try again")
+		return sdpfrag.Fragment{}, busy
 	}
 	select {
 	case r := <-call.reply:
 		return r.frag, r.err
 	case <-ctx.Done():
-		return sdpfrag.Fragment{}, apierr.Wrap(apierr.Unavailable, ctx.Err(), "the session is busy; try again")
+		return sdpfrag.Fragment{}, busy
 	}
 }
 
@@ -92,19 +99,21 @@ func (r *Restart) apply(offer string) (sdpfrag.Fragment, error) {
 	if err := s.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: offer}); err != nil {
 		return sdpfrag.Fragment{}, apierr.Wrap(apierr.Unacceptable, err, "the ICE restart could not be applied")
 	}
-	// From here on the client's request must not end it halfway: the generation has changed.
+	// From here on the client's request must not end it halfway: the generation has changed, and there is no way back to the old path.
 	text, err := peer.Answer(context.WithoutCancel(r.ctx), s.pc)
+	var reply sdpfrag.Fragment
+	if err == nil {
+		reply, err = sdpfrag.FromSDP(text)
+	}
 	if err != nil {
+		s.end(err)
 		return sdpfrag.Fragment{}, err
 	}
-	reply, err := sdpfrag.FromSDP(text)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.settleLocked()
-	if err == nil {
-		s.made = restarted{r.req.Fragment, reply}
-	}
-	return reply, err
+	s.made = restarted{r.req.Fragment, reply}
+	return reply, nil
 }
 
 // ReplayOffer is the client's last offer with the fragment's transport, for a session whose every offer was the client's.

@@ -35,6 +35,7 @@ type Request struct {
 // goroutine; all else is for the one that owns the connection.
 type Session struct {
 	life     context.Context // the session's
+	end      context.CancelCauseFunc
 	pc       *webrtc.PeerConnection
 	restarts chan *Restart
 
@@ -52,9 +53,10 @@ type restarted struct {
 	reply sdpfrag.Fragment
 }
 
-// New makes the Session of a connection that has no answer yet. life is the context of the session above.
-func New(life context.Context, pc *webrtc.PeerConnection) *Session {
-	return &Session{life: life, pc: pc, restarts: make(chan *Restart)}
+// New makes the Session of a connection that has no answer yet. life is the context of the session above; end ends it, when a restart
+// has broken the connection.
+func New(life context.Context, end context.CancelCauseFunc, pc *webrtc.PeerConnection) *Session {
+	return &Session{life: life, end: end, pc: pc, restarts: make(chan *Restart)}
 }
 
 // Settle takes the state of the connection in, after an offer of the client's was answered, and returns the entity tag, without
@@ -123,13 +125,12 @@ func (s *Session) judge(r Request) (verdict, error) {
 }
 
 // repeatedLocked gives the reply to a restart that the client asks for again because it lost it; empty when r is mere trickle.
-// Trickle carries the generation's credentials, too: it is told from a restart by the asterisk, which only a restart sends, and
-// without If-Match by the fragment, which a restart repeats to the letter.
+// Trickle carries the generation's credentials, too: it is told from a restart by the tag, and by its candidates.
 func (s *Session) repeatedLocked(r Request) sdpfrag.Fragment {
 	f, by := r.Fragment, s.made.by
 	switch {
-	case f.Ufrag == "" || f.Ufrag != by.Ufrag || f.Pwd != by.Pwd:
-	case r.IfMatch == "" && reflect.DeepEqual(f, by), asterisk(r.IfMatch):
+	case by.Ufrag == "" || !reflect.DeepEqual(f, by):
+	case r.IfMatch == "", asterisk(r.IfMatch):
 		return s.made.reply
 	}
 	return sdpfrag.Fragment{}

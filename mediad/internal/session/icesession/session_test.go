@@ -52,7 +52,7 @@ func answered(t *testing.T) (*webrtc.PeerConnection, *Session) {
 	if _, err := peer.Answer(t.Context(), pc); err != nil {
 		t.Fatal(err)
 	}
-	s := New(t.Context(), pc)
+	s := New(t.Context(), func(error) {}, pc)
 	if s.Settle() == "" {
 		t.Fatal("no entity tag")
 	}

@@ -14,8 +14,11 @@ import (
 	"weever/mediad/internal/peer"
 )
 
-// maxBuffered bounds what waits in SCTP for a client that does not read, in bytes; beyond that the session ends.
-const maxBuffered = 1 << 20
+// What waits in SCTP for a client that does not read, in bytes.
+const (
+	maxBuffered = 1 << 20  // beyond that the session ends
+	muchWaits   = 64 << 10 // beyond that the client is behind: five seconds at 100 kbit/s
+)
 
 var errClientStalled = errors.New("the client does not read its control channel")
 
@@ -23,6 +26,8 @@ var errClientStalled = errors.New("the client does not read its control channel"
 type Channel struct {
 	dc  *webrtc.DataChannel
 	raw datachannel.ReadWriteCloser
+
+	drained chan struct{} // capacity 1
 }
 
 // awaitChannel delivers the first data channel labelled "control" that the client opens. Others are closed: nobody would read them.
@@ -39,7 +44,15 @@ func awaitChannel(ctx context.Context, pc *webrtc.PeerConnection) <-chan *Channe
 				_ = raw.Close()
 				return
 			}
-			out <- &Channel{dc, raw}
+			c := &Channel{dc, raw, make(chan struct{}, 1)}
+			dc.SetBufferedAmountLowThreshold(muchWaits)
+			dc.OnBufferedAmountLow(func() {
+				select {
+				case c.drained <- struct{}{}:
+				default:
+				}
+			})
+			out <- c
 		})
 	})
 	return out
@@ -58,6 +71,12 @@ func (c *Channel) Send(m control.Message) error {
 	_, err = c.raw.WriteDataChannel([]byte(text), true)
 	return err
 }
+
+// Behind reports whether so much waits for the client that what is less urgent should wait, too. Any goroutine may call it.
+func (c *Channel) Behind() bool { return c.dc.BufferedAmount() > muchWaits }
+
+// Drained gets a value when the client was behind and is so no more.
+func (c *Channel) Drained() <-chan struct{} { return c.drained }
 
 // Incoming is one message as it came: parsed, or the complaint about it.
 type Incoming struct {

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/webrtc/v4"
@@ -78,8 +79,8 @@ func (e *Entry) Identity(role room.Role, session string, inc int64) Identity {
 // Debt is a removal that Redis has not taken when a session ended, to be repeated until it has: nil when done.
 type Debt func(context.Context) error
 
-// Life is one session, whichever its role. End and Again may be called by any goroutine, and so may Patch of ICE; what comes out of
-// the channels is for the session's own.
+// Life is one session, whichever its role. End, Again, Leave and Stay may be called by any goroutine, and so may Patch of ICE; what
+// comes out of the channels is for the session's own.
 type Life struct {
 	ID  Identity
 	Ctx context.Context // ends with the session; its cause says why
@@ -90,14 +91,21 @@ type Life struct {
 	look   chan struct{} // capacity 1
 	opened <-chan *Channel
 	inbox  chan Incoming
+
+	leaveBy atomic.Pointer[time.Time] // nil: it may stay
+	asked   chan struct{}             // capacity 1
+
+	rechecks chan chan<- error
+	over     chan struct{} // closed by Over
 }
 
 // New begins a life on a connection that has no answer yet, and takes its data channels. base ends all lives, with the cause that it
 // has itself. The caller closes the connection, after End.
 func New(base context.Context, id Identity, pc *webrtc.PeerConnection) *Life {
-	l := &Life{ID: id, PC: pc, look: make(chan struct{}, 1), inbox: make(chan Incoming, 8)}
+	l := &Life{ID: id, PC: pc, look: make(chan struct{}, 1), inbox: make(chan Incoming, 8), asked: make(chan struct{}, 1)}
+	l.rechecks, l.over = make(chan chan<- error), make(chan struct{})
 	l.Ctx, l.end = context.WithCancelCause(base)
-	l.ICE = icesession.New(l.Ctx, pc)
+	l.ICE = icesession.New(l.Ctx, l.end, pc)
 	l.opened = awaitChannel(l.Ctx, pc)
 	return l
 }

@@ -10,6 +10,10 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/pion/sdp/v3"
+	"github.com/pion/webrtc/v4"
+
 	"weever/mediad/internal/control"
 	"weever/mediad/internal/peer"
 	"weever/mediad/internal/relay"
@@ -19,19 +23,21 @@ import (
 	"weever/shared/apierr"
 	"weever/shared/room"
 	"weever/shared/store"
-
-	"github.com/pion/sdp/v3"
-	"github.com/pion/webrtc/v4"
 )
 
-// errOvertaken is the cause of an end.
-var errOvertaken = errors.New("a later session took its place")
+var (
+	// errOvertaken is the cause of an end.
+	errOvertaken = errors.New("a later session took its place")
+	// errUnsaved: Redis could not be asked.
+	errUnsaved = errors.New("the publisher's state is not stored")
+)
 
 // Timing of a publisher's session.
 const (
 	restartTime = 3 * time.Second // for an ICE restart to bring a path; without one the publisher is silent
 	mutedGrace  = time.Second     // a client whose control channel is open but who sends nothing is taken as muted after it
 	retryPeriod = time.Second     // between attempts to tell Redis
+	lingerTime  = time.Second     // for which the media of one who was overtaken is still taken
 )
 
 // Config is what all publishers of a node work with; all of it is required.
@@ -158,10 +164,15 @@ func (p *Publisher) Run() {
 			p.happens(expired, deadline)
 		case <-changed:
 			p.compare(deadline)
+		case done := <-p.Rechecks():
+			done <- p.recheck(deadline)
 		case c := <-p.Opened():
 			p.ctl = c
 			muted = time.After(mutedGrace)
 			p.readers.Go(func() { p.Hear(c) })
+			p.PassOn(c)
+		case <-p.Asked():
+			p.PassOn(p.ctl)
 		case in := <-p.Inbox():
 			p.obey(in)
 		case r := <-p.ICE.Restarts():
@@ -178,6 +189,29 @@ func (p *Publisher) Run() {
 	}
 	p.log.Info("publisher left", "why", context.Cause(p.Ctx))
 	p.End(life.ErrStopped) // in case nobody has: it ends the readers
+	if errors.Is(context.Cause(p.Ctx), errOvertaken) {
+		p.linger()
+	}
+}
+
+// linger lets what still comes flow on for a moment: those who watch are shown it until the key frame of the session that took the
+// place has reached them.
+func (p *Publisher) linger() {
+	enough := time.NewTimer(lingerTime)
+	defer enough.Stop()
+	for p.reached() {
+		select {
+		case <-p.Look():
+		case done := <-p.Rechecks():
+			p.media.Close()
+			done <- nil
+			return
+		case <-enough.C:
+			return
+		case <-p.cfg.Base.Done():
+			return
+		}
+	}
 }
 
 // reached reports whether there is a path, as far as pion knows.
@@ -232,14 +266,35 @@ func (p *Publisher) compare(deadline *time.Timer) {
 	_, lost := view.Unconfirmed[p.ID.Full]
 	switch {
 	case ok && known.Inc > p.ID.Inc, !ok && p.stage == away:
-		p.End(errOvertaken)
-		p.happens(overtaken, deadline)
+		p.giveWay(deadline)
 	case !ok || lost:
 		if !p.restore() {
-			p.End(errOvertaken)
-			p.happens(overtaken, deadline)
+			p.giveWay(deadline)
 		}
+	case known.State != p.state() && !p.unsaved: // another node took this one for dead
+		p.record(p.state())
 	}
+}
+
+// giveWay ends the session because its place is another's.
+func (p *Publisher) giveWay(deadline *time.Timer) {
+	p.End(errOvertaken)
+	p.happens(overtaken, deadline)
+}
+
+// recheck asks Redis whether the place is still this session's, and restores the record if so. One who is away is not: others count the
+// time, too, and may have announced the end of it.
+func (p *Publisher) recheck(deadline *time.Timer) error {
+	switch {
+	case p.stage == live && p.restore(), p.stage == away && p.record(room.Away):
+		if p.unsaved {
+			return errUnsaved
+		}
+	case p.stage == live || p.stage == away:
+		p.media.Close() // it may be long ago: nobody waits for what still comes
+		p.giveWay(deadline)
+	}
+	return nil
 }
 
 // happens advances the life of the session and does what that asks for.

@@ -57,8 +57,8 @@ func (p *Publisher) entry(state room.State) room.Publisher {
 	}
 }
 
-// record writes a state and tells the room; what cannot be written now is written later.
-func (p *Publisher) record(state room.State) {
+// record writes a state and tells the room; what cannot be written now is written later. It is false when the record is gone.
+func (p *Publisher) record(state room.State) bool {
 	e := p.entry(state)
 	ctx, cancel := context.WithTimeout(p.Ctx, life.StoreTimeout)
 	defer cancel()
@@ -67,6 +67,7 @@ func (p *Publisher) record(state room.State) {
 	if err == nil {
 		p.tell(events.Up, change)
 	}
+	return !errors.Is(err, store.ErrGone)
 }
 
 // restore writes the record of this session, which Redis has lost or another node removed in error. It is false when a later POST

@@ -6,20 +6,16 @@ import (
 
 	"github.com/pion/webrtc/v4"
 
+	"weever/mediad/internal/fanout"
 	"weever/mediad/internal/fanout/down"
 	"weever/mediad/internal/relay"
+	"weever/mediad/internal/session/viewer/announce"
 	"weever/mediad/internal/session/viewer/wishes"
 	"weever/shared/room"
 )
 
 // This file keeps a viewer's legs in step with the room. Everything is decided by comparing what is with what should be, so a
 // change that is seen late, twice or together with others leads to the same end.
-
-// Why a track is not sent, for STATS.
-const (
-	noCodec = "no codec in common"
-	noRoom  = "too many tracks for one connection"
-)
 
 // leg is one publisher's track on its way to the viewer.
 type leg struct {
@@ -28,6 +24,7 @@ type leg struct {
 	owner  room.Owner
 	track  room.Track
 	layer  string
+	source *fanout.Stream
 	down   *down.Track
 	placed bool // on a section
 }
@@ -135,7 +132,7 @@ func (v *Viewer) follow(l *leg, p room.Publisher) bool {
 		return false
 	}
 	l.down.Switch(handle.Stream(), handle.Close)
-	l.inc, l.owner, l.track, l.layer = p.Inc, p.Owner, t, layer
+	l.inc, l.owner, l.track, l.layer, l.source = p.Inc, p.Owner, t, layer, handle.Stream()
 	return true
 }
 
@@ -150,7 +147,7 @@ func (v *Viewer) add(key wishes.Track, p room.Publisher) {
 	t, _ := trackOf(p, key)
 	kind := webrtc.NewRTPCodecType(t.Kind)
 	if !v.sections.CanReceive(kind, t.Codec) {
-		v.note(key, t.Codec, noCodec)
+		v.note(key, t.Codec, announce.NoCodec)
 		return
 	}
 	layer := v.layerOf(key, t)
@@ -171,7 +168,7 @@ func (v *Viewer) add(key wishes.Track, p room.Publisher) {
 	if v.connected {
 		d.Start()
 	}
-	v.legs[key] = &leg{key: key, inc: p.Inc, owner: p.Owner, track: t, layer: layer, down: d}
+	v.legs[key] = &leg{key: key, inc: p.Inc, owner: p.Owner, track: t, layer: layer, source: handle.Stream(), down: d}
 	v.nego.Changed()
 }
 

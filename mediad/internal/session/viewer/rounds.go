@@ -12,6 +12,7 @@ import (
 	"weever/mediad/internal/peer"
 	"weever/mediad/internal/sdpfrag"
 	"weever/mediad/internal/session/life"
+	"weever/mediad/internal/session/viewer/announce"
 	"weever/mediad/internal/session/viewer/negotiation"
 	"weever/mediad/internal/session/viewer/sections"
 	"weever/mediad/internal/session/viewer/wishes"
@@ -87,7 +88,7 @@ func (v *Viewer) placeAll() error {
 		case sections.NextRound:
 			v.nego.Changed()
 		case sections.Nowhere:
-			v.note(l.key, l.track.Codec, noRoom)
+			v.note(l.key, l.track.Codec, announce.NoRoom)
 		}
 	}
 	return nil
@@ -127,27 +128,16 @@ func (v *Viewer) obey(in life.Incoming) {
 		return
 	case control.Ping:
 		reply = control.Pong(m)
-	case control.SubMode:
-		v.wishes.SetManual(m.Mode == control.ModeManual)
-	case control.Sub:
-		reply = v.remember(control.WordSub, v.wishes.Say(m.Pub, m.Tracks, true))
-	case control.Unsub:
-		reply = v.remember(control.WordUnsub, v.wishes.Say(m.Pub, m.Tracks, false))
+	case control.SubMode, control.Sub, control.Unsub:
+		reply = v.wishes.Obey(m)
 	case control.Layer:
 		v.setLevel(m)
 	case control.Say:
-		reply = control.Err{Word: control.WordSay, Reason: "the token does not carry the right to say"} // no token can, so far
+		reply = v.seat.Say(m)
 	}
 	v.send(reply)
 	v.compare()
 	v.turn(v.nego.Next())
-}
-
-func (v *Viewer) remember(word control.Word, ok bool) control.Message {
-	if !ok {
-		return control.Err{Word: word, Reason: "too many are remembered; UNSUB or use SUB_MODE"}
-	}
-	return control.OK{}
 }
 
 // setLevel notes the level and pauses or resumes the leg; compare does the rest.
@@ -190,7 +180,7 @@ func (v *Viewer) complete(text string) error {
 func (v *Viewer) unlearn() {
 	for _, l := range v.legs {
 		if l.placed && !v.sections.CanReceive(l.down.Kind(), l.track.Codec) {
-			v.note(l.key, l.track.Codec, noCodec)
+			v.note(l.key, l.track.Codec, announce.NoCodec)
 			v.drop(l)
 		}
 	}

@@ -22,8 +22,11 @@ import (
 	"weever/mediad/internal/session/life"
 	"weever/mediad/internal/session/viewer/announce"
 	"weever/mediad/internal/session/viewer/negotiation"
+	"weever/mediad/internal/session/viewer/presence"
 	"weever/mediad/internal/session/viewer/sections"
+	"weever/mediad/internal/session/viewer/speakers"
 	"weever/mediad/internal/session/viewer/wishes"
+	"weever/mediad/internal/talk"
 	"weever/shared/apierr"
 	"weever/shared/room"
 	"weever/shared/store"
@@ -51,6 +54,7 @@ type Config struct {
 	Relay   *relay.Relay
 	Peers   *peer.Factory
 	Sources *player.Sources // of all players
+	Talk    *talk.Hub
 	Owe     func(life.Debt) // takes what Redis could not be told when a session ended; it must not block
 	Log     *slog.Logger
 }
@@ -67,8 +71,10 @@ type Viewer struct {
 	cfg     Config
 	room    *roster.Room
 	log     *slog.Logger
+	record  *presence.Record
 	readers sync.WaitGroup
 	player  *player.Player // of a WHEP player; nil: the viewer has a control channel
+	seat    *talk.Seat     // nil: it is a WHEP player
 
 	// Owned by Run (and by New before it).
 	wishes    *wishes.Wishes
@@ -76,12 +82,12 @@ type Viewer struct {
 	legs      map[wishes.Track]*leg
 	doomed    []*down.Track // their sections are parked by the next round
 	told      *announce.Ledger
+	heard     speakers.Board
 	nego      negotiation.State
 	ctl       *life.Channel
 	answerBy  *time.Timer // runs while an offer is unanswered
 	alone     *time.Timer // runs while a WHEP player has no publisher
 	waits     bool        // alone runs
-	joined    time.Time
 	connected bool
 	settled   bool // a WHEP player that has its answer: sections and legs stay as they are
 }
@@ -107,7 +113,10 @@ func New(ctx context.Context, cfg Config, e life.Entry, opt Options, session str
 		legs:     map[wishes.Track]*leg{},
 		told:     announce.New(),
 	}
-	if !e.Offer.Data {
+	v.record = presence.New(presence.Config{Store: cfg.Store, Owner: cfg.Owner, Owe: cfg.Owe, Log: v.log}, v.ID)
+	if e.Offer.Data {
+		v.seat = cfg.Talk.Join(e.Room, e.Full, e.Grant.Say)
+	} else {
 		v.player = newPlayer(cfg.Sources, e, opt)
 	}
 	answer, err := v.answer(ctx, e.Offer)
@@ -116,7 +125,7 @@ func New(ctx context.Context, cfg Config, e life.Entry, opt Options, session str
 		v.release()
 		return nil, nil, err
 	}
-	if err := v.enter(ctx, e.Allowed); err != nil {
+	if v.ID.Inc, err = v.record.Enter(ctx, e.Allowed); err != nil {
 		v.Discard(err)
 		return nil, nil, err
 	}
@@ -156,7 +165,7 @@ func (v *Viewer) Player() *player.Player { return v.player }
 
 // Run is the session. It returns when the record is removed, the connection closed and every goroutine ended.
 func (v *Viewer) Run() {
-	defer v.forgetRecord() // last: Redis may be slow, and the client is not to be served any longer
+	defer v.record.Remove(v.Ctx) // last: Redis may be slow, and the client is not to be served any longer
 	defer v.release()
 	changed, stopWatching := v.room.Watch()
 	defer stopWatching()
@@ -167,8 +176,11 @@ func (v *Viewer) Run() {
 	defer v.alone.Stop()
 	refresh := time.NewTicker(refreshPeriod)
 	defer refresh.Stop()
+	turns := time.NewTicker(speakers.Period)
+	defer turns.Stop()
 	v.log.Info("viewer joined")
 	for v.Ctx.Err() == nil {
+		said, drained := v.talkNews()
 		select {
 		case <-v.Ctx.Done():
 		case <-v.Look():
@@ -184,14 +196,24 @@ func (v *Viewer) Run() {
 			v.compare()
 		case c := <-v.Opened():
 			v.open(c)
+		case <-v.Asked():
+			v.PassOn(v.ctl)
 		case in := <-v.Inbox():
 			v.obey(in)
 		case <-v.answerBy.C:
 			v.turn(v.nego.Overdue())
 		case <-v.alone.C:
 			v.End(errNothingLeft)
+		case done := <-v.Rechecks():
+			v.record.Refresh(v.Ctx)
+			done <- nil
 		case <-refresh.C:
-			v.rewriteRecord()
+			v.record.Refresh(v.Ctx)
+		case m := <-said:
+			v.send(m)
+		case <-drained:
+		case <-turns.C:
+			v.tellSpeakers()
 		case r := <-v.ICE.Restarts():
 			r.Serve(v.restartOffer)
 			v.turn(v.nego.Next())
@@ -228,6 +250,7 @@ func (v *Viewer) examine() {
 func (v *Viewer) open(c *life.Channel) {
 	v.ctl = c
 	v.readers.Go(func() { v.Hear(c) })
+	v.PassOn(c)
 	v.compare()
 	v.turn(v.nego.Opened())
 }
@@ -250,12 +273,13 @@ func (v *Viewer) send(m control.Message) {
 // Discard ends a session that will not Run.
 func (v *Viewer) Discard(cause error) {
 	v.End(cause)
-	v.forgetRecord()
+	v.record.Remove(v.Ctx)
 	v.release()
 }
 
 // release closes what the session holds.
 func (v *Viewer) release() {
+	v.seat.Leave()
 	if v.player != nil {
 		v.player.Close()
 	}

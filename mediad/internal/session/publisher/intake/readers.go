@@ -10,6 +10,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"weever/mediad/internal/fanout"
+	"weever/mediad/internal/fanout/headerext"
 )
 
 // This file reads what the publisher sends: a goroutine per layer for packets and one for reports, until the connection is closed.
@@ -28,7 +29,7 @@ func (in *Intake) Accept(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver
 	}
 	defer in.readers.Done()
 	in.readers.Go(func() { in.readReports(i, receiver, track.RID()) })
-	ids := fanout.ExtIDsOf(receiver.GetParameters().HeaderExtensions)
+	ids := headerext.Of(receiver.GetParameters().HeaderExtensions)
 	buf := make([]byte, maxPacket)
 	var stream *fanout.Stream
 	payloadType, opened, fails := -1, int64(0), 0

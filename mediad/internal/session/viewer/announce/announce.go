@@ -13,6 +13,12 @@ import (
 	"weever/shared/room"
 )
 
+// Why a track is not sent, for Note.
+const (
+	NoCodec = "no codec in common"
+	NoRoom  = "too many tracks for one connection"
+)
+
 // Ledger is what the client of one viewer was last told.
 type Ledger struct {
 	told  map[room.FullID]entry

@@ -47,6 +47,23 @@ func New(cfg Config) *Wishes {
 	return w
 }
 
+// Obey takes in a SUB, UNSUB or SUB_MODE and gives the answer to it.
+func (w *Wishes) Obey(m control.Message) control.Message {
+	ok := true
+	switch m := m.(type) {
+	case control.SubMode:
+		w.SetManual(m.Mode == control.ModeManual)
+	case control.Sub:
+		ok = w.Say(m.Pub, m.Tracks, true)
+	case control.Unsub:
+		ok = w.Say(m.Pub, m.Tracks, false)
+	}
+	if !ok {
+		return control.Err{Word: control.WordOf(m), Reason: "too many are remembered; UNSUB or use SUB_MODE"}
+	}
+	return control.OK{}
+}
+
 // Say takes in a SUB (want) or UNSUB of a publisher's tracks; none: of all. False: too many are remembered, and nothing changed.
 func (w *Wishes) Say(pub room.FullID, tracks []string, want bool) bool {
 	if len(w.spoken)+max(1, len(tracks)) > maxSpoken {

@@ -85,6 +85,30 @@ func TestWishesAreBounded(t *testing.T) {
 	if w.Say(full(t, "late"), nil, true) {
 		t.Error("one more was taken")
 	}
+	if got := w.Obey(control.Unsub{Pub: full(t, "late")}); control.WordOf(got) != control.WordErr {
+		t.Errorf("one more is answered %v", got)
+	}
+}
+
+func TestObey(t *testing.T) {
+	t.Parallel()
+	w := New(Config{})
+	for _, m := range []control.Message{
+		control.SubMode{Mode: control.ModeManual}, control.Sub{Pub: full(t, "alice")}, control.Unsub{Pub: full(t, "alice"), Tracks: []string{"video0"}},
+	} {
+		if got := w.Obey(m); got != (control.OK{}) {
+			t.Errorf("%v is answered %v", m, got)
+		}
+	}
+	for track, want := range map[Track]bool{{full(t, "alice"), "audio0"}: true, {full(t, "alice"), "video0"}: false, {full(t, "bob"), "audio0"}: false} {
+		if got := w.Wants(track); got != want {
+			t.Errorf("%v: wanted %v", track, got)
+		}
+	}
+	w.Obey(control.SubMode{Mode: control.ModeAuto})
+	if !w.Wants(Track{full(t, "bob"), "audio0"}) {
+		t.Error("auto is not obeyed")
+	}
 }
 
 func TestOwnStreamsAreInvisible(t *testing.T) {

@@ -1,0 +1,42 @@
+// Package headerext knows the RTP header extensions that travel from a publisher to viewers; all others end at the first hop.
+//
+// Who reads a publisher asks it for the numbers of a connection, and so does an outgoing track.
+package headerext
+
+import (
+	"github.com/pion/sdp/v3"
+	"github.com/pion/webrtc/v4"
+)
+
+// OrientationURI is the extension of 3GPP TS 26.114 section 7.4.5; pion has no name for it.
+const OrientationURI = "urn:3gpp:video-orientation"
+
+// IDs are the numbers under which a peer negotiated the extensions; 0: not negotiated.
+type IDs struct{ Level, Orientation uint8 }
+
+// Of finds the numbers in what pion negotiated.
+func Of(negotiated []webrtc.RTPHeaderExtensionParameter) (ids IDs) {
+	for _, e := range negotiated {
+		if e.ID < 1 || e.ID > 255 {
+			continue
+		}
+		switch e.URI {
+		case sdp.AudioLevelURI:
+			ids.Level = uint8(e.ID)
+		case OrientationURI:
+			ids.Orientation = uint8(e.ID)
+		}
+	}
+	return ids
+}
+
+// OneByte drops numbers that do not fit the one-byte form of header extensions (RFC 8285 section 4.2).
+func (ids IDs) OneByte() IDs {
+	if ids.Level > 14 {
+		ids.Level = 0
+	}
+	if ids.Orientation > 14 {
+		ids.Orientation = 0
+	}
+	return ids
+}
