@@ -116,8 +116,10 @@ func TestMutedIsLive(t *testing.T) {
 	}
 	said := len(v.Log())
 	<-time.After(4 * time.Second) // longer than the silence that makes a publisher away
-	if log := v.Log(); len(log) != said {
-		t.Errorf("told of a mute: %+v", log[said:])
+	for _, m := range v.Log()[said:] {
+		if _, ok := m.(control.Speakers); !ok { // that she is silent may be heard
+			t.Errorf("told of a mute: %+v", m)
+		}
 	}
 	if err := p.Mute(0, false); err != nil {
 		t.Fatal(err)

@@ -153,7 +153,7 @@ func (a *api) layer(w http.ResponseWriter, r *request) error {
 
 // readJSON reads a body of JSON. An empty one needs no type.
 func (a *api) readJSON(w http.ResponseWriter, r *request) ([]byte, error) {
-	if r.ContentLength == 0 && r.Header.Get("Content-Type") == "" {
+	if r.ContentLength == 0 {
 		return nil, nil
 	}
 	if err := a.contentType(w, r, jsonType); err != nil {

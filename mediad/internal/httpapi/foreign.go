@@ -43,7 +43,10 @@ func (a *api) foreign(w http.ResponseWriter, r *request, id string) (bool, error
 		}
 	}
 	fwd := r.Clone(r.Context())
-	fwd.Body, fwd.ContentLength, fwd.TransferEncoding = io.NopCloser(bytes.NewReader(body)), int64(len(body)), nil
+	fwd.Body, fwd.ContentLength, fwd.TransferEncoding = http.NoBody, int64(len(body)), nil
+	if len(body) > 0 {
+		fwd.Body = io.NopCloser(bytes.NewReader(body))
+	}
 	var msg bytes.Buffer
 	if err := fwd.Write(&msg); err != nil {
 		return true, apierr.Wrap(apierr.BadRequest, err, "the request cannot be passed on")

@@ -31,7 +31,7 @@ type SectionInfo struct {
 // Reception knows which publisher's track each section carries and counts what comes. Sections are reused for other publishers,
 // mostly without a new track event, so the mapping follows the server's descriptions alone.
 type Reception struct {
-	arrived func(pub, track string, at time.Time) // nil: nobody is told
+	arrived func(pub, track string, p *rtp.Packet, at time.Time) // nil: nobody is told
 
 	stray   atomic.Uint64 // packets of sections that carry nobody
 	started atomic.Int64  // when the first packet of any track came, in Unix nanoseconds; 0 before
@@ -44,8 +44,9 @@ type Reception struct {
 
 type msid struct{ pub, id string }
 
-// NewReception makes one that knows of nobody. arrived is told of each packet with a payload; nil: nobody is.
-func NewReception(arrived func(pub, track string, at time.Time)) *Reception {
+// NewReception makes one that knows of nobody. arrived is told of each packet with a payload, which it borrows; nil: nobody
+// is.
+func NewReception(arrived func(pub, track string, p *rtp.Packet, at time.Time)) *Reception {
 	return &Reception{arrived: arrived, sections: make(map[string]*atomic.Pointer[Track]), tracks: make(map[msid]*Track)}
 }
 
@@ -144,7 +145,7 @@ func (r *Reception) Read(remote *webrtc.TrackRemote, mid string) {
 		}
 		t.Observe(&p, codec, attributes.Get(webrtc.AttributeRtxSsrc) != nil, now)
 		if r.arrived != nil && len(p.Payload) > 0 {
-			r.arrived(t.s.Pub, t.s.ID, now) // neither changes
+			r.arrived(t.s.Pub, t.s.ID, &p, now) // neither changes
 		}
 	}
 }

@@ -47,7 +47,7 @@ type Subscriber struct {
 
 // Subscribe opens the first session, for which ctx holds, and follows. See client.Subscribe for audio and video.
 func Subscribe(ctx context.Context, cfg Config, audio, video int) (*Subscriber, error) {
-	s := &Subscriber{meter: meter{tracks: map[track]*Silence{}}}
+	s := &Subscriber{meter: meter{tracks: map[track]*watched{}}}
 	cfg.Arrived = s.note
 	s.line = line[*client.Subscriber]{
 		cfg: cfg,

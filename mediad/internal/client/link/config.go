@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"github.com/pion/rtp"
 )
 
 // Config says where and how to open a session. URL, Room and ID, or else Endpoint, are required.
@@ -26,9 +28,9 @@ type Config struct {
 	// affair: Patch, ICERestart and the DELETE of Close do not know it. See Restart.
 	Exchange func(ctx context.Context, offer string) (answer string, err error)
 
-	// Arrived is told of each RTP packet with a payload that comes to a subscriber: of whose track, and when. It is called by several
-	// goroutines and must not block; nil: nobody is.
-	Arrived func(pub, track string, at time.Time)
+	// Arrived is told of each RTP packet with a payload that comes to a subscriber: of whose track, and when. The packet is borrowed
+	// until it returns. It is called by several goroutines and must not block; nil: nobody is.
+	Arrived func(pub, track string, p *rtp.Packet, at time.Time)
 
 	HTTP         *http.Client // http.DefaultClient when nil; it should have a timeout
 	LoopbackOnly bool         // gather IPv4 loopback candidates alone; without it, all addresses, loopback among them
