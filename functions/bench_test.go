@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"weever/shared/testkit"
+	"weever/shared/testkit/lambda"
 )
 
 // BenchmarkColdStart measures each function from the start of its process to its first request for an event, and the size of
@@ -19,17 +20,17 @@ func BenchmarkColdStart(b *testing.B) {
 	env := map[string]string{"WEEVER_REDIS": testkit.Redis(b)}
 	for _, name := range []string{"create", "list", "kick"} {
 		b.Run(name, func(b *testing.B) {
-			amd64 := testkit.BuildFunction(b, name, "amd64")
+			amd64 := lambda.Build(b, name, "amd64")
 			var starts []time.Duration
 			for b.Loop() {
-				starts = append(starts, testkit.Lambda(b, amd64, env).ColdStart)
+				starts = append(starts, lambda.Start(b, amd64, env).ColdStart)
 			}
 			sort.Slice(starts, func(i, j int) bool { return starts[i] < starts[j] })
 			median, worst := starts[len(starts)/2], starts[len(starts)-1]
 			b.ReportMetric(median.Seconds()*1000, "ms/cold-start")
 			b.ReportMetric(worst.Seconds()*1000, "ms/worst")
 			b.ReportMetric(zipped(b, amd64), "MB/zip-amd64")
-			b.ReportMetric(zipped(b, testkit.BuildFunction(b, name, "arm64")), "MB/zip-arm64")
+			b.ReportMetric(zipped(b, lambda.Build(b, name, "arm64")), "MB/zip-arm64")
 			b.ReportMetric(0, "ns/op") // says nothing here
 		})
 	}
@@ -37,7 +38,7 @@ func BenchmarkColdStart(b *testing.B) {
 
 // BenchmarkInvoke measures a warm function: event in, answer out, one round trip to Redis.
 func BenchmarkInvoke(b *testing.B) {
-	fn := testkit.Lambda(b, testkit.BuildFunction(b, "create", "amd64"), map[string]string{"WEEVER_REDIS": testkit.Redis(b)})
+	fn := lambda.Start(b, lambda.Build(b, "create", "amd64"), map[string]string{"WEEVER_REDIS": testkit.Redis(b)})
 	event := kinds["http api"](call{
 		method: "POST", route: "/create/sub", path: "/create/sub", header: jsonHeader, body: `{"room":"lobby","id":"alice","token":"secret"}`,
 	})

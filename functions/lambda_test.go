@@ -13,6 +13,7 @@ import (
 	"weever/shared/room"
 	"weever/shared/store"
 	"weever/shared/testkit"
+	"weever/shared/testkit/lambda"
 	"weever/shared/tokens"
 )
 
@@ -92,7 +93,7 @@ var kinds = map[string]func(c call) any{
 }
 
 // invoke sends c as an event and decodes the answer.
-func invoke(t *testing.T, fn *testkit.LambdaRuntime, event any) answer {
+func invoke(t *testing.T, fn *lambda.Runtime, event any) answer {
 	t.Helper()
 	raw, err := fn.Invoke(event)
 	if err != nil {
@@ -119,9 +120,9 @@ func TestFunctions(t *testing.T) {
 	defer db.Close()
 	tk, st := tokens.New(db, nil), store.New(db, nil)
 	env := map[string]string{"WEEVER_REDIS": url}
-	fns := map[string]*testkit.LambdaRuntime{}
+	fns := map[string]*lambda.Runtime{}
 	for _, name := range []string{"create", "list", "kick"} {
-		fns[name] = testkit.Lambda(t, testkit.BuildFunction(t, name, "amd64"), env)
+		fns[name] = lambda.Start(t, lambda.Build(t, name, "amd64"), env)
 	}
 	for kind, event := range kinds {
 		t.Run(kind, func(t *testing.T) {
@@ -238,7 +239,7 @@ func goLive(t *testing.T, st *store.Store, rm room.Name, fullID string) {
 func TestFunctionWhileRedisIsAway(t *testing.T) {
 	srv := testkit.StartRedis(t)
 	srv.Stop()
-	fn := testkit.Lambda(t, testkit.BuildFunction(t, "list", "amd64"), map[string]string{"WEEVER_REDIS": srv.URL, "WEEVER_NAMESPACE": "other"})
+	fn := lambda.Start(t, lambda.Build(t, "list", "amd64"), map[string]string{"WEEVER_REDIS": srv.URL, "WEEVER_NAMESPACE": "other"})
 	event := kinds["http api"](call{method: http.MethodGet, route: "/rooms", path: "/rooms"})
 	got := invoke(t, fn, event)
 	if got.StatusCode != http.StatusServiceUnavailable || got.header("Retry-After") != "2" || strings.Contains(got.Body, "127.0.0.1") {

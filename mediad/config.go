@@ -14,20 +14,7 @@ type (
 	SharedConfig  = config.Shared
 	NodeConfig    = config.Node
 	MediaConfig   = config.Media
-	LoadConfig    = config.Load
-	CheckConfig   = config.Check
 )
-
-const (
-	cmdNone    = config.CmdNone
-	cmdServe   = config.CmdServe
-	cmdLoad    = config.CmdLoad
-	cmdCheck   = config.CmdCheck
-	cmdVersion = config.CmdVersion
-	exitUsage  = config.ExitUsage
-)
-
-var errUsage = config.ErrUsage
 
 func parse(args []string, stdout, stderr io.Writer) (*config.CLI, error) {
 	return config.Parse(args, stdout, stderr)

@@ -12,6 +12,7 @@ import (
 	"weever/shared/events"
 	"weever/shared/room"
 	"weever/shared/testkit"
+	"weever/shared/testkit/cable"
 )
 
 // These tests let nodes die, freeze and lose their backends, and look what clients elsewhere notice. Each has processes of its own, so
@@ -160,7 +161,7 @@ func TestAFrozenNodeWakes(t *testing.T) {
 func TestANodeLosesRedisAlone(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 3)
-	path := testkit.NewProxy(t, strings.TrimPrefix(c.redis, "redis://"))
+	path := cable.New(t, strings.TrimPrefix(c.redis, "redis://"))
 	lame := &cluster{redis: "redis://" + path.Addr, nats: c.nats}
 	f := watchFleet(t, c)
 	f.nodes = []*nodeProcess{lame.run(t, 0), c.run(t, 1)}

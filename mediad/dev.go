@@ -8,20 +8,13 @@ import (
 	"log/slog"
 	"net/url"
 	"strings"
-	"time"
 
-	"github.com/alicebob/miniredis/v2"
-	natsserver "github.com/nats-io/nats-server/v2/server"
 	"golang.org/x/sync/errgroup"
 
+	"weever/mediad/internal/embedded"
 	"weever/mediad/internal/flagval"
+	"weever/mediad/internal/webserver"
 )
-
-// devStart bounds how long the embedded NATS may take to listen.
-const devStart = 5 * time.Second
-
-// devClock is the step in which the embedded Redis, which has no clock of its own, is told that time passes.
-const devClock = 100 * time.Millisecond
 
 // serveDev runs a node with its own Redis and NATS, both on loopback, and prints where to go.
 func serveDev(ctx context.Context, cfg Config, log *slog.Logger, stdout io.Writer) error {
@@ -29,14 +22,14 @@ func serveDev(ctx context.Context, cfg Config, log *slog.Logger, stdout io.Write
 	if err != nil {
 		return err
 	}
-	defer backends.close()
+	defer backends.Close()
 	n, err := newNode(cfg, log)
 	if err != nil {
 		return err
 	}
 	printURLs(stdout, n)
 	g, gctx := errgroup.WithContext(context.WithoutCancel(ctx)) // the node drains when ctx ends, and needs its backends meanwhile
-	g.Go(func() error { return backends.run(gctx) })
+	g.Go(func() error { return backends.Run(gctx) })
 	g.Go(func() error {
 		nctx, cancel := context.WithCancel(ctx)
 		defer cancel()
@@ -53,65 +46,19 @@ func serveDev(ctx context.Context, cfg Config, log *slog.Logger, stdout io.Write
 	return nil
 }
 
-// devBackends are what a node needs besides itself.
-type devBackends struct {
-	redis *miniredis.Miniredis
-	nats  *natsserver.Server
-}
-
 // startDev starts the backends that cfg does not name and enters them there.
-func startDev(cfg *Config) (*devBackends, error) {
-	b := &devBackends{}
-	if cfg.Shared.Redis.IsZero() {
-		b.redis = miniredis.NewMiniRedis()
-		if err := b.redis.Start(); err != nil {
-			return nil, fmt.Errorf("starting the embedded Redis: %w", err)
-		}
-		cfg.Shared.Redis = flagval.NewSecret("redis://" + b.redis.Addr())
+func startDev(cfg *Config) (*embedded.Backends, error) {
+	b, err := embedded.Start(cfg.Shared.Redis.IsZero(), len(cfg.Shared.NATS) == 0)
+	if err != nil {
+		return nil, err
 	}
-	if len(cfg.Shared.NATS) == 0 {
-		srv, err := natsserver.NewServer(&natsserver.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true})
-		if err != nil {
-			b.close()
-			return nil, fmt.Errorf("starting the embedded NATS: %w", err)
-		}
-		b.nats = srv
-		srv.Start()
-		if !srv.ReadyForConnections(devStart) {
-			b.close()
-			return nil, errors.New("the embedded NATS does not listen")
-		}
-		cfg.Shared.NATS = []flagval.Secret{flagval.NewSecret(srv.ClientURL())}
+	if b.Redis != nil {
+		cfg.Shared.Redis = flagval.NewSecret(b.Redis.URL())
+	}
+	if b.NATS != nil {
+		cfg.Shared.NATS = []flagval.Secret{flagval.NewSecret(b.NATS.URL())}
 	}
 	return b, nil
-}
-
-// run drives the clock of the embedded Redis until ctx ends.
-func (b *devBackends) run(ctx context.Context) error {
-	if b.redis == nil {
-		<-ctx.Done()
-		return ctx.Err()
-	}
-	tick := time.NewTicker(devClock)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-			b.redis.FastForward(devClock)
-		}
-	}
-}
-
-func (b *devBackends) close() {
-	if b.nats != nil {
-		b.nats.Shutdown()
-		b.nats.WaitForShutdown()
-	}
-	if b.redis != nil {
-		b.redis.Close()
-	}
 }
 
 // printURLs says where to go: localhost, which browsers trust with the camera even in the plain.
@@ -120,10 +67,10 @@ func printURLs(w io.Writer, n *node) {
 	for i := len(n.public) - 1; i >= 0; i-- {
 		l := n.public[i]
 		note := ""
-		if l.scheme == "https" {
+		if l.Scheme == "https" {
 			note = "   (self-signed: the browser will warn)"
 		}
-		u := url.URL{Scheme: l.scheme, Host: strings.Replace(reachable(addrOf(l)), "127.0.0.1", "localhost", 1), Path: "/"}
+		u := url.URL{Scheme: l.Scheme, Host: strings.Replace(webserver.Reachable(l), "127.0.0.1", "localhost", 1), Path: "/"}
 		_, _ = fmt.Fprintf(w, "  %s%s\n", u.String(), note)
 	}
 	_, _ = fmt.Fprintf(w, "Private API: %s\n", n.PrivateURL())

@@ -19,6 +19,7 @@ import (
 	"weever/mediad/internal/sdpfrag"
 	"weever/shared/room"
 	"weever/shared/testkit"
+	"weever/shared/testkit/cable"
 )
 
 // The limits per client look behind proxies that are trusted, and behind no others.
@@ -197,7 +198,7 @@ func TestTokenOfASession(t *testing.T) {
 func TestKickAfterAMissedMessage(t *testing.T) {
 	redis := testkit.StartRedis(t)
 	nats := testkit.NATSCluster(t, 1)
-	path := testkit.NewProxy(t, strings.TrimPrefix(redis.URL, "redis://"))
+	path := cable.New(t, strings.TrimPrefix(redis.URL, "redis://"))
 	far := &cluster{redis: "redis://" + path.Addr, nats: []string{nats[0].URL}}
 	near := &cluster{redis: redis.URL, nats: far.nats}
 	cut, other := start(t, far.config(0)), start(t, near.config(1))

@@ -48,7 +48,8 @@ func TestPlayerEvents(t *testing.T) {
 			// Three layers flow, though one alone comes to this node.
 			e.layers("their bit rates and sizes", func(l []layerInfo) bool {
 				return !slices.ContainsFunc(l, func(l layerInfo) bool {
-					return l.Bitrate < 200_000 || l.Bitrate > 4_000_000 || l.Width != 640 || l.Height != 480
+					width := map[string]int{"h": 640, "m": 320, "l": 160}[l.Rid]
+					return l.Bitrate < 200_000 || l.Bitrate > 4_000_000 || l.Width != width || l.Height != width*3/4
 				})
 			})
 			bob := subscribe(t, nodes[0], "tea", "bob")
@@ -156,7 +157,8 @@ func TestPlayerChoosesLayers(t *testing.T) {
 			{`{"mediaId":"1","rid":"l"}`, "l"},
 			{`{"encodingId":"m","spatialLayerId":0,"unknown":[]}`, "m"},
 			{`{}`, "h"},
-			{`{"maxWidth":100}`, "l"}, // all are 640 × 480: none fits, so the least
+			{`{"maxWidth":100}`, "l"}, // none fits, so the least
+			{`{"maxHeight":479}`, "m"},
 			{`{"maxWidth":640,"maxHeight":480}`, "h"},
 			{`{"mediaId":1,"rid":"m","maxTemporalLayerId":2,"maxSpatialLayerId":2}`, "m"},
 			{`{"mediaId":"1"}`, "h"},

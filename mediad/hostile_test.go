@@ -1,36 +1,12 @@
 package main
 
 import (
-	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"weever/mediad/internal/client"
-	"weever/shared/testkit"
 )
-
-// A Redis that takes requests and does not answer must not make the node's readiness late: Consul waits a second.
-func TestReadinessWhileRedisHangs(t *testing.T) {
-	redis := testkit.StartRedis(t)
-	c := &cluster{redis: redis.URL}
-	for _, s := range testkit.NATSCluster(t, 1) {
-		c.nats = append(c.nats, s.URL)
-	}
-	n := start(t, c.config(0))
-	redis.Pause()
-	t.Cleanup(redis.Resume)
-	for range 3 {
-		began := time.Now()
-		r := do(t, "GET", n.PrivateURL()+"/readiness", "", nil)
-		if took := time.Since(began); took > 700*time.Millisecond {
-			t.Errorf("answered after %v", took)
-		}
-		if r.status != http.StatusOK || !strings.Contains(r.body, `"redis":"down"`) || !strings.Contains(r.body, `"nats":"up"`) {
-			t.Errorf("%+v", r)
-		}
-	}
-}
 
 // A full id has a plus sign, which is a space in a query; clients that do not escape it mean the plus.
 func TestPlusInTheQuery(t *testing.T) {

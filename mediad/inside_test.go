@@ -18,7 +18,7 @@ import (
 	"weever/mediad/internal/client/arrival"
 	"weever/mediad/internal/client/synth"
 	"weever/mediad/internal/control"
-	"weever/shared/testkit"
+	"weever/shared/testkit/netns"
 )
 
 // This file lets a test run its clients on another machine: a network namespace, which a process can only be in as a whole. So the
@@ -192,7 +192,7 @@ type insider struct {
 }
 
 // sendInside starts the process on a machine. It ends with the test.
-func sendInside(t *testing.T, m *testkit.Machine) *insider {
+func sendInside(t *testing.T, m *netns.Machine) *insider {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {

@@ -4,45 +4,24 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
 	"strconv"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"golang.org/x/sync/errgroup"
 
-	"weever/mediad/internal/httpapi"
+	"weever/mediad/internal/hosts"
+	"weever/mediad/internal/privateapi"
 	"weever/mediad/internal/tlsconf"
 	"weever/mediad/internal/udpio"
+	"weever/mediad/internal/webserver"
 	"weever/shared/apierr"
 	"weever/shared/controlapi"
 )
 
 // This file is the node's sockets and what is served on them. newNode opens them, Run serves, close closes.
-
-// Limits of HTTP, against clients that hold connections open.
-const (
-	closeTimeout  = 5 * time.Second // for replies under way when the node ends
-	headerTimeout = 5 * time.Second
-	readTimeout   = 15 * time.Second
-	writeTimeout  = 30 * time.Second // a reply; event streams and drains lift it for themselves
-	idleTimeout   = 2 * time.Minute
-	maxHeader     = 32 << 10 // bytes
-	maxStreams    = 64       // requests at a time on one connection of HTTP/2
-)
-
-// errDraining is what readiness says of a node that drains or has been drained.
-var errDraining = errors.New("draining")
-
-// listener is an open public socket.
-type listener struct {
-	net.Listener
-	scheme string
-}
 
 // listen opens the media port and the HTTP listeners.
 func (n *node) listen() (err error) {
@@ -53,37 +32,28 @@ func (n *node) listen() (err error) {
 	if n.udp, err = udpio.Listen(udpio.Config{Port: int(n.cfg.Media.UDPPort), Interfaces: interfaces, Log: n.log}); err != nil {
 		return err
 	}
-	if n.private, err = listenTCP(netip.AddrPortFrom(n.cfg.Private.Host, n.cfg.Private.Port), "--private-port"); err != nil {
+	if n.private, err = webserver.Listen(netip.AddrPortFrom(n.cfg.Private.Host, n.cfg.Private.Port), "--private-port", nil); err != nil {
 		return err
 	}
-	main, err := listenTCP(netip.AddrPortFrom(n.cfg.Public.Host, n.cfg.Public.Port), "--port")
+	var conf *tls.Config
+	if !n.cfg.Public.PlainHTTP {
+		if conf, err = n.tlsConfig(); err != nil {
+			return err
+		}
+	}
+	main, err := webserver.Listen(netip.AddrPortFrom(n.cfg.Public.Host, n.cfg.Public.Port), "--port", conf)
 	if err != nil {
 		return err
 	}
-	n.public = []listener{{main, "http"}}
-	if !n.cfg.Public.PlainHTTP {
-		conf, err := n.tlsConfig()
-		if err != nil {
-			return err
-		}
-		n.public[0] = listener{tls.NewListener(main, conf), "https"}
-	}
+	n.public = []webserver.Listener{main}
 	if n.cfg.Public.PlainAddr.IsValid() {
-		plain, err := listenTCP(n.cfg.Public.PlainAddr, "--dev-port")
+		plain, err := webserver.Listen(n.cfg.Public.PlainAddr, "--dev-port", nil)
 		if err != nil {
 			return err
 		}
-		n.public = append(n.public, listener{plain, "http"})
+		n.public = append(n.public, plain)
 	}
 	return nil
-}
-
-func listenTCP(addr netip.AddrPort, flag string) (net.Listener, error) {
-	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", addr.String())
-	if err != nil {
-		return nil, fmt.Errorf("cannot listen on %s (%s): %w", addr, flag, err)
-	}
-	return l, nil
 }
 
 // tlsConfig serves the configured certificate, or in development one that is made here.
@@ -109,22 +79,11 @@ func (n *node) advertisedPort() uint16 {
 
 // advertisedURL is where clients reach this very node.
 func (n *node) advertisedURL() string {
-	return n.public[0].scheme + "://" + net.JoinHostPort(n.cfg.Node.AdvertiseHost, strconv.Itoa(int(n.advertisedPort())))
+	return n.public[0].Scheme + "://" + net.JoinHostPort(n.cfg.Node.AdvertiseHost, strconv.Itoa(int(n.advertisedPort())))
 }
 
 func (n *node) controlHandler() http.Handler {
 	return controlapi.New(controlapi.Config{Tokens: n.tokens, Store: n.store, Log: n.log, AdminToken: n.cfg.Private.AdminToken.Value()})
-}
-
-// ready is nil when the node takes sessions.
-func (n *node) ready() error {
-	if n.drain.On() {
-		return errDraining
-	}
-	if n.gate.Load() == nil {
-		return errNotYet
-	}
-	return n.sessions.Ready()
 }
 
 // answerForeign serves what other nodes pass on for our sessions; before there is any, there is none.
@@ -132,7 +91,7 @@ func (n *node) answerForeign(ctx context.Context, msg []byte) ([]byte, error) {
 	if h := n.foreign.Load(); h != nil {
 		return (*h)(ctx, msg)
 	}
-	return nil, errNotYet
+	return nil, errors.New("this node is starting")
 }
 
 // gated serves the public handler, or 503 before there is one.
@@ -148,73 +107,34 @@ func (n *node) gated(w http.ResponseWriter, r *http.Request) {
 func (n *node) serveHTTP(core, front context.Context) error {
 	var g errgroup.Group
 	for _, l := range n.public {
-		g.Go(func() error { return serveListener(front, l, http.HandlerFunc(n.gated), n.log) })
+		g.Go(func() error { return webserver.Serve(front, l, n.metrics.Requests(http.HandlerFunc(n.gated)), n.log) })
 	}
-	var hosts []string
+	var names []string
 	if n.cfg.Private.AdminToken.IsZero() {
-		hosts = []string{} // localhost and addresses
+		names = []string{} // localhost and addresses
 	}
-	private := httpapi.NewPrivate(httpapi.PrivateConfig{
-		Control: n.controlHandler(), AdminToken: n.cfg.Private.AdminToken.Value(), Ready: n.ready, Drain: n.drain, Log: n.log,
-		Counts: func() (int, int) {
-			if n.gate.Load() == nil {
-				return 0, 0
-			}
-			return n.sessions.Counts()
-		},
-		Backends: map[string]func(context.Context) error{"redis": n.redis.Ping, "nats": n.natsUp},
+	private := privateapi.New(privateapi.Config{
+		Control: n.controlHandler(), Metrics: n.metrics.Handler(), AdminToken: n.cfg.Private.AdminToken.Value(),
+		Drain: n.drain, Readiness: n.readiness.Report,
 	})
 	g.Go(func() error {
-		return serveListener(core, n.private, httpapi.OnlyHosts(hosts, "give it an --admin-token", private), n.log)
+		return webserver.Serve(core, n.private, hosts.Only(names, "give it an --admin-token", private), n.log)
 	})
 	return g.Wait()
 }
 
-func (n *node) natsUp(context.Context) error {
-	if !n.control.IsConnected() || !n.media.IsConnected() {
-		return nats.ErrDisconnected
+// counts gives the number of running sessions; none before the node is ready.
+func (n *node) counts() (publishers, viewers int) {
+	if n.gate.Load() == nil {
+		return 0, 0
 	}
-	return nil
-}
-
-// serveListener serves h on l until ctx ends, then gives replies under way a moment.
-func serveListener(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger) error {
-	srv := &http.Server{
-		Handler: h, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
-		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader, HTTP2: &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), // what clients do wrong, TLS handshakes given up
-	}
-	done := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(done)
-		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
-		defer cancel()
-		if srv.Shutdown(grace) != nil {
-			_ = srv.Close()
-		}
-	})
-	err := srv.Serve(l)
-	if stop() {
-		return fmt.Errorf("serving %s: %w", l.Addr(), err)
-	}
-	<-done
-	return nil
+	return n.sessions.Counts()
 }
 
 // PublicURL is the base URL of the public API on the address it listens on, loopback if that is all.
-func (n *node) PublicURL() string { return n.public[0].scheme + "://" + reachable(addrOf(n.public[0])) }
+func (n *node) PublicURL() string { return n.public[0].URL() }
 
 // PrivateURL is the base URL of the private API.
-func (n *node) PrivateURL() string { return "http://" + reachable(addrOf(n.private)) }
+func (n *node) PrivateURL() string { return n.private.URL() }
 
-func addrOf(l net.Listener) netip.AddrPort {
-	return l.Addr().(*net.TCPAddr).AddrPort() //nolint:forcetypeassert // a TCP listener's address is one
-}
-
-// reachable names an address that can be dialled from this machine.
-func reachable(a netip.AddrPort) string {
-	if ip := a.Addr().Unmap(); ip.IsUnspecified() {
-		return net.JoinHostPort("127.0.0.1", strconv.Itoa(int(a.Port())))
-	}
-	return a.String()
-}
+func addrOf(l net.Listener) netip.AddrPort { return webserver.Addr(l) }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"strconv"
 	"sync/atomic"
@@ -14,31 +13,34 @@ import (
 	"github.com/nats-io/nats.go"
 	"golang.org/x/sync/errgroup"
 
+	"weever/mediad/internal/admission"
 	"weever/mediad/internal/drain"
 	"weever/mediad/internal/fence"
+	"weever/mediad/internal/health"
 	"weever/mediad/internal/httpapi"
 	"weever/mediad/internal/iceservers"
 	"weever/mediad/internal/jwtauth"
+	"weever/mediad/internal/metrics"
+	"weever/mediad/internal/natsconn"
 	"weever/mediad/internal/nodecall"
 	"weever/mediad/internal/peer"
+	"weever/mediad/internal/place"
 	"weever/mediad/internal/publicip"
-	"weever/mediad/internal/reaper"
 	"weever/mediad/internal/relay"
 	"weever/mediad/internal/roster"
 	"weever/mediad/internal/session"
 	"weever/mediad/internal/talk"
 	"weever/mediad/internal/tlsconf"
 	"weever/mediad/internal/udpio"
+	"weever/mediad/internal/webserver"
 	"weever/shared/events"
+	"weever/shared/lease"
 	"weever/shared/nodes"
 	"weever/shared/redisdb"
 	"weever/shared/room"
 	"weever/shared/store"
 	"weever/shared/tokens"
 )
-
-// contactRetry is the time between attempts to reach Redis and NATS for the first time.
-const contactRetry = 500 * time.Millisecond
 
 // node is one media node. newNode opens its sockets, Run serves until its context ends; the cluster tests run the same object as
 // the binary does.
@@ -48,16 +50,18 @@ type node struct {
 	instance string
 
 	udp     *udpio.Mux
-	public  []listener // the public API, under TLS and, in development, in the plain too
-	private net.Listener
+	public  []webserver.Listener // the public API, under TLS and, in development, in the plain too
+	private webserver.Listener
 	tls     *tlsconf.Reloader // nil: plain HTTP or self-signed
 
 	redis    *redisdb.DB
 	tokens   *tokens.Tokens
 	store    *store.Store
+	metrics  *metrics.Metrics
 	control  *nats.Conn // room events and node calls
 	media    *nats.Conn // the relay alone, so that media never delays control
 	calls    *nodecall.Calls
+	bus      *events.Bus
 	relay    *relay.Relay
 	roster   *roster.Roster
 	talk     *talk.Hub
@@ -66,13 +70,16 @@ type node struct {
 	sessions *session.Service // set by Run before the gate opens
 	drain    *drain.Drain
 	fence    *fence.Fence
-	reaper   *reaper.Reaper
+	place    *place.Place
+	announce *nodes.Agent // nil: no Consul; set by Run before the gate opens
 
+	admission *admission.Admission
+	readiness *health.Monitor
+
+	awaited atomic.Pointer[string]           // what a start waits for; nil: Redis and NATS
 	gate    atomic.Pointer[http.Handler]     // the public handler; nil until the backends were reached
 	foreign atomic.Pointer[nodecall.Handler] // answers other nodes for our sessions; nil as long
 }
-
-var errNotYet = errors.New("waiting for first contact with Redis and NATS")
 
 // newNode validates what can only be seen by trying: it opens all sockets, or none and says which failed.
 func newNode(cfg Config, log *slog.Logger) (_ *node, err error) {
@@ -90,10 +97,10 @@ func newNode(cfg Config, log *slog.Logger) (_ *node, err error) {
 		return nil, err
 	}
 	n.tokens, n.store = tokens.New(n.redis, n.log), store.New(n.redis, n.log)
-	if n.control, err = connectNATS(cfg.Shared, cfg.Node.ID+" control", n.log); err != nil {
+	if n.control, err = n.connect("control"); err != nil {
 		return nil, err
 	}
-	if n.media, err = connectNATS(cfg.Shared, cfg.Node.ID+" media", n.log); err != nil {
+	if n.media, err = n.connect("media"); err != nil {
 		return nil, err
 	}
 	if n.calls, err = nodecall.New(n.control, cfg.Shared.Namespace, n.instance, n.log); err != nil {
@@ -102,9 +109,10 @@ func newNode(cfg Config, log *slog.Logger) (_ *node, err error) {
 	if err = n.calls.Handle(httpapi.VerbSession, n.answerForeign); err != nil {
 		return nil, err
 	}
-	n.fence = n.newFence()
+	n.metrics = n.newMetrics()
+	n.fence = fence.New(fence.Config{Connected: n.onBus, Log: n.log})
 	n.relay, err = relay.New(relay.Config{
-		Media: n.media, Calls: n.calls, Namespace: cfg.Shared.Namespace, Instance: n.instance, Open: n.fence.Open, Log: n.log,
+		Media: n.media, Calls: n.calls, Namespace: cfg.Shared.Namespace, Instance: n.instance, Open: n.fence.Open, Hop: n.metrics.Hop(), Log: n.log,
 	})
 	if err != nil {
 		return nil, err
@@ -112,14 +120,33 @@ func newNode(cfg Config, log *slog.Logger) (_ *node, err error) {
 	if err = n.prepareDoors(); err != nil {
 		return nil, err
 	}
-	bus := events.New(n.control, cfg.Shared.Namespace, n.log)
-	n.roster = roster.New(roster.Config{Store: n.store, Bus: bus, Log: n.log})
-	n.talk = talk.New(talk.Config{Bus: bus, Instance: n.instance, Log: n.log})
-	if err = n.prepareReaper(bus); err != nil {
+	n.bus = events.New(n.control, cfg.Shared.Namespace, n.log)
+	n.roster = roster.New(roster.Config{Store: n.store, Bus: n.bus, Log: n.log})
+	n.talk = talk.New(talk.Config{Bus: n.bus, Instance: n.instance, Log: n.log})
+	n.place, err = place.New(place.Config{
+		Instance: n.instance, DB: n.redis, Store: n.store, Bus: n.bus, Calls: n.calls, Conn: n.control, Fence: n.fence,
+		ResumeWindow: cfg.Node.ResumeWindow, Log: n.log,
+	})
+	if err != nil {
 		return nil, err
 	}
-	return n, nil
+	return n, n.prepareReadiness()
 }
+
+// connect prepares one of the connections to NATS.
+func (n *node) connect(use string) (*nats.Conn, error) {
+	cfg := n.cfg.Shared
+	urls := make([]string, len(cfg.NATS))
+	for i, u := range cfg.NATS {
+		urls[i] = u.Value()
+	}
+	return natsconn.Connect(natsconn.Config{
+		URLs: urls, Name: n.cfg.Node.ID + " " + use, Creds: cfg.NATSCreds, CA: cfg.NATSCA, Cert: cfg.NATSCert, Key: cfg.NATSKey, Log: n.log,
+	})
+}
+
+// onBus reports whether both connections to NATS are there, as far as we know.
+func (n *node) onBus() bool { return n.control.IsConnected() && n.media.IsConnected() }
 
 // Run serves until ctx ends. Then it drains: it takes no more sessions and waits until those it has have left, or the drain timeout is
 // over. Then it ends the rest — their records are removed and the other nodes told — and closes everything.
@@ -142,7 +169,9 @@ func (n *node) Run(ctx context.Context) error {
 		return nil
 	})
 
-	for _, part := range []func(context.Context) error{n.roster.Run, n.talk.Run, n.relay.Run, n.calls.Run} {
+	for _, part := range []func(context.Context) error{
+		n.roster.Run, n.talk.Run, n.relay.Run, n.calls.Run, n.admission.Run, n.readiness.Run,
+	} {
 		g.Go(func() error { return quiet(part(gctx)) })
 	}
 	if n.jwt != nil {
@@ -167,12 +196,13 @@ func quiet(err error) error {
 
 // serveSessions waits for the backends, then takes sessions until ctx ends and the last of them has.
 func (n *node) serveSessions(ctx, core context.Context, g *errgroup.Group) error {
-	epoch, err := n.contact(ctx)
+	epoch, err := n.place.Epoch(ctx, n.cfg.Node.ID, n.onBus)
 	if err != nil {
 		return quiet(err)
 	}
 	publicIPs := n.cfg.Media.PublicIPs
 	if n.cfg.Media.PublicIPAuto {
+		n.await("the answer to --public-ip auto")
 		ip, err := publicip.Discover(ctx, publicip.Config{STUN: n.cfg.Media.STUN})
 		if err != nil {
 			return fmt.Errorf("--public-ip auto: %w; give the address instead", err)
@@ -190,61 +220,42 @@ func (n *node) serveSessions(ctx, core context.Context, g *errgroup.Group) error
 	n.sessions = session.New(session.Config{
 		Owner: room.Owner{Node: n.cfg.Node.ID, Instance: n.instance, Epoch: epoch},
 		Store: n.store, Roster: n.roster, Relay: n.relay, Peers: peers, Talk: n.talk,
-		ResumeWindow: n.cfg.Node.ResumeWindow, MaxSessions: n.cfg.Node.MaxSessions, MaxPerClient: n.cfg.Public.SessionsPerIP, Log: n.log,
+		ResumeWindow: n.cfg.Node.ResumeWindow, MaxSessions: n.cfg.Node.MaxSessions, MaxPerClient: n.cfg.Public.SessionsPerIP,
+		Admit: n.admission.Admit, Pubs: n.metrics.Publishers(), Subs: n.metrics.Viewers(), Log: n.log,
 	})
-	leave, err := n.join(ctx, epoch)
+	n.await("the lease of this node in Redis")
+	leave, err := n.place.Join(ctx, lease.Record{
+		Node: n.cfg.Node.ID, Instance: n.instance, Epoch: epoch, URL: n.advertisedURL(), Region: n.cfg.Node.Region, Version: version,
+	}, n.sessions)
 	if err != nil {
 		return quiet(err)
 	}
 	defer leave()
 	g.Go(func() error { return quiet(n.tokens.WatchKicks(core, n.sessions.Kick)) })
-	announce, err := n.announcer(epoch)
+	maintain, err := n.register(epoch)
 	if err != nil {
 		return err
 	}
-	n.drain.Serve(ctx, n.sessions, maintenance(announce))
+	n.drain.Serve(ctx, n.sessions, maintain)
 	api := n.publicConfig()
 	foreign, public := nodecall.Handler(httpapi.Foreign(api)), httpapi.New(api)
 	n.foreign.Store(&foreign)
 	n.gate.Store(&public)
-	if announce != nil {
+	if n.announce != nil {
 		var announced errgroup.Group
-		announced.Go(func() error { return quiet(announce.Run(ctx)) })
+		announced.Go(func() error { return quiet(n.announce.Run(ctx)) })
 		defer func() { _ = announced.Wait() }()
 	}
 	n.log.Info("serving", "url", n.PublicURL(), "udp", n.udp.Port(), "epoch", epoch)
 	return quiet(n.sessions.Run(ctx))
 }
 
-// contact waits until Redis and NATS have been reached once, and takes the epoch of this start.
-func (n *node) contact(ctx context.Context) (int64, error) {
-	reported := false
-	for {
-		epoch, err := n.store.StartEpoch(ctx, n.cfg.Node.ID)
-		if err == nil && (!n.control.IsConnected() || !n.media.IsConnected()) {
-			err = errors.New("NATS is not connected yet")
-		}
-		if err == nil {
-			return epoch, nil
-		}
-		if !reported && ctx.Err() == nil {
-			n.log.Warn("not ready: waiting for Redis and NATS", "err", err)
-			reported = true
-		}
-		select {
-		case <-ctx.Done():
-			return 0, ctx.Err()
-		case <-time.After(contactRetry):
-		}
-	}
-}
-
-// announcer prepares the registration with Consul; nil when there is none.
-func (n *node) announcer(epoch int64) (*nodes.Agent, error) {
+// register prepares the registration with Consul, if there is to be one. It gives how Consul hears of a drain; nil when it does not.
+func (n *node) register(epoch int64) (maintain func(context.Context, bool) error, err error) {
 	if n.cfg.Shared.Consul == "" {
 		return nil, nil
 	}
-	return nodes.New(nodes.Config{
+	n.announce, err = nodes.New(nodes.Config{
 		Addr: n.cfg.Shared.Consul, NodeID: n.cfg.Node.ID, Service: "weever-mediad",
 		Host: n.cfg.Node.AdvertiseHost, Port: n.advertisedPort(),
 		Meta: map[string]string{
@@ -252,14 +263,7 @@ func (n *node) announcer(epoch int64) (*nodes.Agent, error) {
 		},
 		HealthURL: n.PrivateURL() + "/readiness", DeregisterAfter: 2*n.cfg.Node.DrainTimeout + time.Minute, Log: n.log,
 	})
-}
-
-// maintenance is how Consul hears of a drain; nil when the node is not registered.
-func maintenance(a *nodes.Agent) func(context.Context, bool) error {
-	if a == nil {
-		return nil
-	}
-	return func(ctx context.Context, draining bool) error { return a.Maintenance(ctx, draining, "drain") }
+	return func(ctx context.Context, draining bool) error { return n.announce.Maintenance(ctx, draining, "drain") }, err
 }
 
 // close ends what newNode opened, as far as it got. HTTP listeners are closed by their servers, too; twice does no harm.
@@ -267,7 +271,7 @@ func (n *node) close() {
 	for _, l := range n.public {
 		_ = l.Close()
 	}
-	if n.private != nil {
+	if n.private.Listener != nil {
 		_ = n.private.Close()
 	}
 	for _, c := range []*nats.Conn{n.media, n.control} {

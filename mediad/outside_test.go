@@ -17,10 +17,11 @@ import (
 	"weever/mediad/internal/client"
 	"weever/mediad/internal/load"
 	"weever/shared/testkit"
+	"weever/shared/testkit/lambda"
 )
 
 // invoke sends an API Gateway HTTP API (v2) event to a function, as the cloud would, and returns its reply.
-func invoke(t *testing.T, fn *testkit.LambdaRuntime, route, method, path string, params map[string]string, body string, header map[string]string) events.APIGatewayV2HTTPResponse {
+func invoke(t *testing.T, fn *lambda.Runtime, route, method, path string, params map[string]string, body string, header map[string]string) events.APIGatewayV2HTTPResponse {
 	t.Helper()
 	ev := events.APIGatewayV2HTTPRequest{
 		Version: "2.0", RouteKey: method + " " + route, RawPath: path, Headers: header, Body: body, PathParameters: params,
@@ -45,8 +46,8 @@ func TestLambdasAndNodeAreOneSystem(t *testing.T) {
 	cfg.Auth.On = true
 	n := start(t, cfg)
 	env := map[string]string{"WEEVER_REDIS": c.redis, "WEEVER_NAMESPACE": cfg.Shared.Namespace}
-	lambda := func(name string) *testkit.LambdaRuntime {
-		return testkit.Lambda(t, testkit.BuildFunction(t, name, runtime.GOARCH), env)
+	lambda := func(name string) *lambda.Runtime {
+		return lambda.Start(t, lambda.Build(t, name, runtime.GOARCH), env)
 	}
 
 	created := invoke(t, lambda("create"), "/create/{role}", "POST", "/create/pub", map[string]string{"role": "pub"},

@@ -266,7 +266,7 @@ func fuzzedNode(f *testing.F) *node {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	running.Go(func() { _ = backends.run(ctx) })
+	running.Go(func() { _ = backends.Run(ctx) })
 	running.Go(func() {
 		if err := n.Run(ctx); err != nil {
 			f.Error(err)
@@ -275,7 +275,7 @@ func fuzzedNode(f *testing.F) *node {
 	f.Cleanup(func() {
 		stop()
 		running.Wait()
-		backends.close()
+		backends.Close()
 	})
 	for deadline := time.Now().Add(10 * time.Second); n.gate.Load() == nil; <-time.After(10 * time.Millisecond) {
 		if time.Now().After(deadline) {

@@ -10,7 +10,7 @@ import (
 
 	"weever/mediad/internal/client"
 	"weever/mediad/internal/control"
-	"weever/shared/testkit"
+	"weever/shared/testkit/netns"
 )
 
 // Chromium changes its place in the network, and weever.js sees to it that everything goes on: nobody tells it to.
@@ -101,7 +101,7 @@ const pageKit = `
 type tab struct{ *insider }
 
 // openTab starts Chromium on a machine and opens a page of the first node.
-func (r *roaming) openTab(t *testing.T, m *testkit.Machine) tab {
+func (r *roaming) openTab(t *testing.T, m *netns.Machine) tab {
 	t.Helper()
 	p := tab{sendInside(t, m)}
 	call[Nothing](p.insider, "Browse", Browse{r.nodes[0].PublicURL() + "/", t.TempDir()})

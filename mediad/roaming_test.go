@@ -12,7 +12,7 @@ import (
 	"weever/mediad/internal/client/synth"
 	"weever/mediad/internal/control"
 	"weever/shared/room"
-	"weever/shared/testkit"
+	"weever/shared/testkit/netns"
 )
 
 // Clients change their place in the network: a phone leaves the house, a NAT forgets a port. The session stays, and media goes on within
@@ -25,13 +25,13 @@ const plainLimit = 4 * time.Second
 // roaming is two nodes that clients on other machines reach. Those connect to the first, their counterparts on this machine to the
 // second.
 type roaming struct {
-	net   *testkit.Network
+	net   *netns.Network
 	nodes [2]*testNode
 }
 
 func newRoaming(t *testing.T) *roaming {
 	t.Helper()
-	r := &roaming{net: testkit.NewNetwork(t)}
+	r := &roaming{net: netns.New(t)}
 	c := newCluster(t, 2)
 	for i := range r.nodes {
 		cfg := c.siteConfig(i)

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -10,6 +12,8 @@ import (
 	"weever/mediad/internal/client/arrival"
 	"weever/mediad/internal/client/synth"
 	"weever/mediad/internal/control"
+	"weever/shared/room"
+	"weever/shared/testkit"
 )
 
 // A takeover with another codec cannot go on in the same section: the track is parked and comes again.
@@ -80,6 +84,21 @@ func TestTrackAddedLater(t *testing.T) {
 		t.Fatal(err)
 	}
 	plays(t, v, "alice", "audio1")
+}
+
+// A section that a viewer offered is of use even if nobody sent on it in the first rounds.
+func TestTrackAddedForOneWhoWaits(t *testing.T) {
+	n := startNodes(t, 1)[0]
+	v := subscribe(t, n, "tea", "viewer")
+	p := publish(t, n, "tea", "alice", client.Microphone())
+	plays(t, v, "alice", "audio0")
+	if err := p.AddTrack(within(t, 5*time.Second), client.Camera(synth.VP8, synth.Burst)); err != nil {
+		t.Fatal(err)
+	}
+	plays(t, v, "alice", "video0")
+	if got := v.Sections(); len(got) != 3 {
+		t.Errorf("not the section that was offered: %+v", got)
+	}
 }
 
 // A publisher takes a track away over its control channel; viewers keep the others, and the section is parked.
@@ -165,6 +184,122 @@ func TestSimulcastLayers(t *testing.T) {
 		t.Fatal(err)
 	}
 	more(t, v, "alice", "video0", 20)
+}
+
+// A publisher who lists the least layer first, against RFC 8853, is understood all the same: what counts is the size of the pictures.
+func TestLayersListedLeastFirst(t *testing.T) {
+	nodes := startNodes(t, 2)
+	cam := client.Camera(synth.VP8, synth.Burst)
+	cam.Rids, cam.LeastFirst = []string{"a", "b", "c"}, true
+	p := publish(t, nodes[0], "tea", "alice", cam)
+	v := subscribe(t, nodes[1], "tea", "viewer")
+	plays(t, v, "alice", "video0")
+	streams := map[string]uint32{}
+	for _, s := range p.Sent() {
+		streams[s.Rid] = s.Stream
+	}
+	showsLayer := func(what, rid string) {
+		t.Helper()
+		if _, err := v.AwaitTrack(within(t, 10*time.Second), "alice", "video0", func(st arrival.Stats) bool { return st.Stream == streams[rid] }); err != nil {
+			t.Fatalf("%s: %v: %+v", what, err, v.Tracks())
+		}
+	}
+	showsLayer("what nobody asked for", "c")
+	for level, rid := range map[control.Level]string{control.LevelLow: "a", control.LevelMid: "b", control.LevelHigh: "c"} {
+		if err := v.Layer(fullID(t, "alice"), "video0", level); err != nil {
+			t.Fatal(err)
+		}
+		showsLayer(string(level), rid)
+	}
+}
+
+// A browser that is short of bandwidth or CPU stops sending its best layers. Who wants the best gets the best of those that flow.
+func TestLayersThatDoNotFlow(t *testing.T) {
+	nodes := startNodes(t, 2)
+	p := publish(t, nodes[0], "tea", "alice", simulcast())
+	v := subscribe(t, nodes[1], "tea", "viewer")
+	plays(t, v, "alice", "video0")
+	flows := func(rid string) {
+		t.Helper()
+		var stream uint32
+		for _, s := range p.Sent() {
+			if s.Rid == rid {
+				stream = s.Stream
+			}
+		}
+		if _, err := v.AwaitTrack(within(t, 10*time.Second), "alice", "video0", func(st arrival.Stats) bool { return st.Stream == stream }); err != nil {
+			t.Fatalf("layer %s: %v: %+v", rid, err, v.Tracks())
+		}
+		if st := more(t, v, "alice", "video0", 20); st.SSRCs != 1 || st.Backwards != 0 {
+			t.Errorf("layer %s: not one stream: %+v", rid, st)
+		}
+	}
+	mute := func(layer int, on bool) {
+		t.Helper()
+		if err := p.MuteLayer(0, layer, on); err != nil {
+			t.Fatal(err)
+		}
+	}
+	flows("h")
+	mute(0, true)
+	flows("m")
+	mute(1, true)
+	flows("l")
+	// All silent at once is a picture that does not change.
+	mute(2, true)
+	tracks := nodes[0].tracksOf(t, "tea")
+	<-time.After(2 * time.Second)
+	if now := nodes[0].tracksOf(t, "tea"); !reflect.DeepEqual(now, tracks) {
+		t.Errorf("the record had %+v, and now %+v", tracks, now)
+	}
+	for layer := range 3 {
+		mute(layer, false)
+	}
+	flows("h")
+}
+
+// Those who watch at the publisher's own node need no Redis to be spared a layer that has stopped.
+func TestALayerStopsWhileRedisIsAway(t *testing.T) {
+	redis := testkit.StartRedis(t)
+	n := start(t, (&cluster{redis: redis.URL, nats: []string{testkit.NATS(t)}}).config(0))
+	p := publish(t, n, "tea", "alice", simulcast())
+	v := subscribe(t, n, "tea", "viewer")
+	plays(t, v, "alice", "video0")
+	streams := map[string]uint32{}
+	for _, s := range p.Sent() {
+		streams[s.Rid] = s.Stream
+	}
+	shows := func(rid string) {
+		t.Helper()
+		if _, err := v.AwaitTrack(within(t, 10*time.Second), "alice", "video0", func(st arrival.Stats) bool { return st.Stream == streams[rid] }); err != nil {
+			t.Fatalf("layer %s: %v: %+v", rid, err, v.Tracks())
+		}
+	}
+	shows("h")
+	redis.Stop()
+	if err := p.MuteLayer(0, 0, true); err != nil {
+		t.Fatal(err)
+	}
+	shows("m")
+	redis.Start()
+	await(t, "the record to say so", 20*time.Second, func() bool {
+		pubs, err := n.store.Publishers(t.Context(), mustRoom(t, "tea"))
+		return err == nil && len(pubs) == 1 && slices.Equal(pubs[0].Tracks[0].Layers, []string{"m", "l"})
+	})
+	if err := p.MuteLayer(0, 0, false); err != nil {
+		t.Fatal(err)
+	}
+	shows("h")
+}
+
+// tracksOf is what a room's only publisher has on record.
+func (n *testNode) tracksOf(t *testing.T, rm string) []room.Track {
+	t.Helper()
+	pubs, err := n.store.Publishers(t.Context(), mustRoom(t, rm))
+	if err != nil || len(pubs) != 1 {
+		t.Fatalf("%+v, %v", pubs, err)
+	}
+	return pubs[0].Tracks
 }
 
 // Pages of the configured domains may use the API, others may not.

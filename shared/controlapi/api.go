@@ -9,13 +9,13 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
-	"path"
 	"time"
 
 	"weever/shared/apierr"
 	"weever/shared/auth"
 	"weever/shared/room"
 	"weever/shared/store"
+	"weever/shared/tidypath"
 	"weever/shared/tokens"
 )
 
@@ -69,7 +69,7 @@ func New(cfg Config) http.Handler {
 	mux.Handle("/", a.handle(func(http.ResponseWriter, *http.Request) error {
 		return apierr.New(apierr.NotFound, "no such path in the control API")
 	}))
-	return a.guard(mux)
+	return a.guard(tidypath.Guard(mux))
 }
 
 // api is the handler's fixed parts.
@@ -83,27 +83,19 @@ type api struct {
 // handler serves a request or returns the error to answer with.
 type handler func(w http.ResponseWriter, r *http.Request) error
 
-// guard asks for the admin token and keeps the mux from answering unclean paths with a redirect, which no client expects here.
+// guard asks for the admin token.
 func (a *api) guard(next http.Handler) http.Handler {
 	missing := a.handle(func(http.ResponseWriter, *http.Request) error {
 		return apierr.New(apierr.BadToken, "the control API needs the admin token as Authorization: Bearer <token>")
 	})
-	unclean := a.handle(func(http.ResponseWriter, *http.Request) error {
-		return apierr.New(apierr.NotFound, "no such path in the control API: it has an empty, \".\" or \"..\" part")
-	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Cache-Control", "no-store")
-		p := r.URL.EscapedPath()
-		tidy := path.Clean("/" + p)
-		switch {
-		case a.admin != "" && !auth.Equal(auth.Bearer(r), a.admin):
+		if a.admin != "" && !auth.Equal(auth.Bearer(r), a.admin) {
 			missing.ServeHTTP(w, r)
-		case p != tidy && p != tidy+"/" || p == "//":
-			unclean.ServeHTTP(w, r)
-		default:
-			next.ServeHTTP(w, r)
+			return
 		}
+		next.ServeHTTP(w, r)
 	})
 }
 

@@ -1,18 +1,16 @@
 package controlapi
 
 import (
-	"bytes"
 	"encoding/json"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 
+	"weever/shared/logtest"
 	"weever/shared/redisdb/redisdbtest"
-	"weever/shared/room"
 	"weever/shared/store"
 	"weever/shared/testkit"
 	"weever/shared/tokens"
@@ -254,7 +252,7 @@ func TestRoutesServeTheirPartOnly(t *testing.T) {
 }
 
 func TestWhileRedisIsAway(t *testing.T) {
-	var log syncBuffer
+	var log logtest.Buffer
 	srv := testkit.StartRedis(t)
 	s := newSite(t, srv.URL, func(c *Config) { c.Log = slog.New(slog.NewTextHandler(&log, nil)) })
 	srv.Stop()
@@ -281,40 +279,4 @@ func TestWhileRedisIsAway(t *testing.T) {
 	if got := s.do("GET", "/rooms", ""); got.status != http.StatusOK {
 		t.Errorf("Redis is back: %+v", got)
 	}
-}
-
-// syncBuffer is a log that is written and read at the same time.
-type syncBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}
-
-func mustRoom(t *testing.T, s string) room.Name {
-	t.Helper()
-	n, err := room.ParseName(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
-}
-
-func mustID(t *testing.T, s string) room.ID {
-	t.Helper()
-	id, err := room.ParseID(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return id
 }

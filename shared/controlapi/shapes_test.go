@@ -11,7 +11,9 @@ import (
 
 	"weever/shared/apierr"
 	"weever/shared/auth"
+	"weever/shared/logtest"
 	"weever/shared/room"
+	"weever/shared/room/roomtest"
 	"weever/shared/testkit"
 )
 
@@ -32,9 +34,9 @@ type createdJSON struct {
 }
 
 func TestCreate(t *testing.T) {
-	var log syncBuffer
+	var log logtest.Buffer
 	s := newSite(t, testkit.Redis(t), func(c *Config) { c.Log = slog.New(slog.NewTextHandler(&log, nil)) })
-	lobby, alice := mustRoom(t, "lobby"), mustID(t, "alice")
+	lobby, alice := roomtest.Name(t, "lobby"), roomtest.ID(t, "alice")
 	opens := func(role room.Role, token string) bool {
 		_, err := s.tokens.CheckToken(t.Context(), lobby, role, alice, token)
 		if err != nil && apierr.From(err).Code != apierr.BadToken {
@@ -131,7 +133,7 @@ func (s *site) addPublisher(rm, fullID string, joined time.Time, tracks ...room.
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	inc, err := s.store.NextInc(s.t.Context(), mustRoom(s.t, rm))
+	inc, err := s.store.NextInc(s.t.Context(), roomtest.Name(s.t, rm))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -139,7 +141,7 @@ func (s *site) addPublisher(rm, fullID string, joined time.Time, tracks ...room.
 		FullID: id, Session: "SECRET-session", Owner: room.Owner{Node: "node1", Instance: "SECRET-instance", Epoch: 7}, Inc: inc,
 		JoinedAt: joined, Tracks: tracks,
 	}
-	if _, err := s.store.GoLive(s.t.Context(), mustRoom(s.t, rm), p); err != nil {
+	if _, err := s.store.GoLive(s.t.Context(), roomtest.Name(s.t, rm), p); err != nil {
 		s.t.Fatal(err)
 	}
 	return p
@@ -152,7 +154,7 @@ func (s *site) addSubscriber(rm, fullID, session string, joined time.Time) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	_, err = s.store.AddSubscriber(s.t.Context(), mustRoom(s.t, rm), room.Subscriber{
+	_, err = s.store.AddSubscriber(s.t.Context(), roomtest.Name(s.t, rm), room.Subscriber{
 		FullID: id, Session: session, Owner: room.Owner{Node: "node2", Instance: "SECRET-instance", Epoch: 7}, JoinedAt: joined,
 	})
 	if err != nil {
@@ -175,7 +177,7 @@ func TestList(t *testing.T) {
 	s.addPublisher("lobby", "alice-screen", joined.Add(time.Second))
 	away := s.addPublisher("lobby", "bob", joined.Add(2*time.Second))
 	s.addPublisher("elsewhere", "carol", joined)
-	if _, err := s.store.MarkAway(t.Context(), mustRoom(t, "lobby"), away.FullID, away.Inc); err != nil {
+	if _, err := s.store.MarkAway(t.Context(), roomtest.Name(t, "lobby"), away.FullID, away.Inc); err != nil {
 		t.Fatal(err)
 	}
 	s.addSubscriber("lobby", "alice", "SECRET-1", joined)
@@ -269,7 +271,7 @@ func TestRooms(t *testing.T) {
 func TestKick(t *testing.T) {
 	s := newSite(t, testkit.Redis(t), nil)
 	ctx := t.Context()
-	lobby, alice, bob := mustRoom(t, "lobby"), mustID(t, "alice"), mustID(t, "bob")
+	lobby, alice, bob := roomtest.Name(t, "lobby"), roomtest.ID(t, "alice"), roomtest.ID(t, "bob")
 	for _, path := range []string{"/pub/lobby/alice", "/pub/lobby/alice+tab2", "/pub/lobby/alice-screen", "/pub/lobby/alice%2Btab2"} {
 		for _, id := range []room.ID{alice, bob} {
 			if _, err := s.tokens.SetToken(ctx, lobby, room.Pub, id, "secret", auth.Grant{}, time.Hour); err != nil {

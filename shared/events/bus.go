@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -28,13 +29,19 @@ type Bus struct {
 	prefix  string // of the subjects of events
 	said    string // and of what is said
 	log     *slog.Logger
-	dropped atomic.Int64
+	sent    atomic.Uint64
+	heard   atomic.Uint64
+	dropped atomic.Uint64
 	quiet   rate.Sometimes
+
+	mu   sync.Mutex // guards what follows
+	subs map[*nats.Subscription]struct{}
+	slow uint64 // what ended ones of subs lost
 }
 
 // New makes a bus whose subjects begin with ns, a namespace by the rules of room names. The connection may still be dialling.
 func New(nc *nats.Conn, ns string, log *slog.Logger) *Bus {
-	return &Bus{nc: nc, prefix: ns + ".v1.room.", said: ns + ".v1.said.", log: log, quiet: rate.Sometimes{First: 1, Interval: logEvery}}
+	return &Bus{nc: nc, prefix: ns + ".v1.room.", said: ns + ".v1.said.", log: log, quiet: rate.Sometimes{First: 1, Interval: logEvery}, subs: map[*nats.Subscription]struct{}{}}
 }
 
 // Publish sends ev to every node that listens to the room, this one included. It hands it to the client's buffer and never waits
@@ -47,6 +54,7 @@ func (b *Bus) Publish(rm room.Name, ev Event) error {
 	if err := b.nc.Publish(b.prefix+rm.String(), text); err != nil {
 		return fmt.Errorf("publish event: %w", err)
 	}
+	b.sent.Add(1)
 	return nil
 }
 
@@ -61,6 +69,7 @@ func (b *Bus) Subscribe(rm room.Name, fn func(Event)) (stop func(), err error) {
 			b.drop(rm, len(m.Data), err)
 			return
 		}
+		b.heard.Add(1)
 		fn(ev)
 	})
 	if err == nil {
@@ -78,7 +87,29 @@ func (b *Bus) subscribe(subject string, fn nats.MsgHandler) (stop func(), err er
 		_ = sub.Unsubscribe()
 		return nil, fmt.Errorf("subscribe to a room: %w", err)
 	}
-	return func() { _ = sub.Unsubscribe() }, nil // it only fails when the connection is closed, and with it the subscription
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.subs[sub] = struct{}{}
+	return func() { b.unsubscribe(sub) }, nil
+}
+
+func (b *Bus) unsubscribe(sub *nats.Subscription) {
+	b.mu.Lock()
+	if _, open := b.subs[sub]; open {
+		delete(b.subs, sub)
+		b.slow += lost(sub)
+	}
+	b.mu.Unlock()
+	_ = sub.Unsubscribe() // it only fails when the connection is closed, and with it the subscription
+}
+
+// lost is how many messages the client dropped because we were slow.
+func lost(sub *nats.Subscription) uint64 {
+	n, err := sub.Dropped()
+	if err != nil || n < 0 { // the connection is closed: the node ends
+		return 0
+	}
+	return uint64(n)
 }
 
 // Reconnects returns a channel that gets a value, and keeps at most one, each time the connection to NATS came up and the
@@ -108,8 +139,23 @@ func (b *Bus) Reconnects(ctx context.Context) <-chan struct{} {
 	return out
 }
 
-// Dropped is how many messages were neither events nor anything said.
-func (b *Bus) Dropped() int64 { return b.dropped.Load() }
+// Stats is what went through a Bus since it was made.
+type Stats struct {
+	Sent, Heard uint64 // events; what is said is counted where it is said
+	Unreadable  uint64 // messages that were neither events nor anything said
+	Slow        uint64 // messages that came faster than this node read
+}
+
+// Stats reads the counters.
+func (b *Bus) Stats() Stats {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	st := Stats{Sent: b.sent.Load(), Heard: b.heard.Load(), Unreadable: b.dropped.Load(), Slow: b.slow}
+	for sub := range b.subs {
+		st.Slow += lost(sub)
+	}
+	return st
+}
 
 // settle waits until the server has read all we sent it, if it is there.
 func (b *Bus) settle() {

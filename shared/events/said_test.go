@@ -120,8 +120,8 @@ func TestWhatIsSaidReachesItsRoomInOrder(t *testing.T) {
 		if len(events) != 0 {
 			t.Error("what was said came as an event")
 		}
-		if b.Dropped() != 1 {
-			t.Errorf("dropped %d, want the junk", b.Dropped())
+		if n := b.Stats().Unreadable; n != 1 {
+			t.Errorf("dropped %d, want the junk", n)
 		}
 		if err := a.PublishSaid(here, Said{}); !errors.Is(err, ErrEvent) {
 			t.Errorf("nonsense is published: %v", err)

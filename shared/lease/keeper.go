@@ -158,8 +158,12 @@ func (k *Keeper) leave(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), k.cfg.Period)
 	defer cancel()
 	if k.cfg.Leftovers != nil {
-		if left, err := k.cfg.Leftovers(ctx); left || err != nil {
-			k.cfg.Log.Warn("records of this node are left; others will remove them when its lease has run out", "err", err)
+		switch left, err := k.cfg.Leftovers(ctx); {
+		case err != nil:
+			k.cfg.Log.Warn("records of this node may be left; others will look when its lease has run out", "err", err)
+			return
+		case left:
+			k.cfg.Log.Warn("records of this node are left; others will remove them when its lease has run out")
 			return
 		}
 	}

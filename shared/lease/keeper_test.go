@@ -1,8 +1,10 @@
 package lease
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"math"
 	"strings"
 	"testing"
@@ -11,6 +13,7 @@ import (
 	"weever/shared/redisdb"
 	"weever/shared/redisdb/redisdbtest"
 	"weever/shared/testkit"
+	"weever/shared/testkit/cable"
 )
 
 func TestLifeOfALease(t *testing.T) {
@@ -47,7 +50,11 @@ func TestALeaseWithLeftoversIsLeft(t *testing.T) {
 		"unknown": func(context.Context) (bool, error) { return false, errors.New("redis is away") },
 		"none":    func(context.Context) (bool, error) { return false, nil },
 	} {
-		run(t, keeper(t, db, name, func(c *Config) { c.Leftovers = left }))()
+		var log bytes.Buffer
+		run(t, keeper(t, db, name, func(c *Config) { c.Leftovers, c.Log = left, slog.New(slog.NewTextHandler(&log, nil)) }))()
+		if said := log.String(); strings.Contains(said, "err=") != (name == "unknown") || strings.Contains(said, "left") != (name != "none") {
+			t.Errorf("%s: the log says %q", name, said)
+		}
 	}
 	if got := names(list(t, New(db))); got != "some unknown" {
 		t.Fatalf("left: %s", got)
@@ -58,7 +65,7 @@ func TestALeaseWithLeftoversIsLeft(t *testing.T) {
 func TestOneComesBackWhileItIsReaped(t *testing.T) {
 	t.Parallel()
 	url := testkit.Redis(t)
-	path := testkit.NewProxy(t, strings.TrimPrefix(url, "redis://"))
+	path := cable.New(t, strings.TrimPrefix(url, "redis://"))
 	db := redisdbtest.Open(t, url)
 	l, a, b := New(db), keeper(t, db, "a", nil), keeper(t, redisdbtest.Open(t, "redis://"+path.Addr), "b", nil)
 	run(t, a)

@@ -1,7 +1,7 @@
-// Package nodes announces this node in Consul, so that balancers find it.
+// Package nodes announces this node in Consul, so that balancers find it, and reads there who else is announced.
 //
 // It is the only importer of Consul's client. Consul is a convenience here: who lives and who owns what is decided in Redis and on
-// the bus, so a node runs on without Consul and is announced again when that is back.
+// the bus, so a node runs on without Consul and is announced again when that is back. What is read is for people to look at.
 package nodes
 
 import (
@@ -15,6 +15,8 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/consul/api"
@@ -27,9 +29,12 @@ const (
 	callTimeout   = 3 * time.Second // of one request to Consul, and of the farewell
 	firstRetry    = 250 * time.Millisecond
 	lastRetry     = 5 * time.Second
+	firmly        = 2 // answers in a row that it takes to change Up
 
 	// Consul's own lower bound for DeregisterCriticalServiceAfter.
 	minDeregisterAfter = time.Minute
+
+	maxReply = 8 << 20 // bytes; Consul has some 6 KB for an instance of a service
 )
 
 // Config says what is announced, and where.
@@ -43,7 +48,7 @@ type Config struct {
 	Host    string            // name or address that balancers and other nodes reach
 	Port    uint16            // of the public API there
 	Tags    []string          // may be empty
-	Meta    map[string]string // epoch, version, region, udp port; at most 64 pairs, keys of A-Z a-z 0-9 _ -
+	Meta    map[string]string // "epoch", "version", "region", "udp_port"; at most 64 pairs, keys of A-Z a-z 0-9 _ -
 
 	// HealthURL is what the agent asks every two seconds; 2xx means that the node takes sessions.
 	HealthURL string
@@ -82,6 +87,9 @@ type Agent struct {
 	client       *api.Client
 	registration *api.AgentServiceRegistration
 	log          *slog.Logger
+	watch        *watch
+
+	up atomic.Bool
 
 	// turn holds one value: whoever takes it may talk to Consul and use the fields below. A channel and not a mutex, so that a
 	// caller gives up when its context ends.
@@ -89,6 +97,8 @@ type Agent struct {
 	announced bool   // Consul was told since the start, or since it forgot
 	draining  bool   // maintenance is wanted
 	reason    string // of the maintenance
+	contrary  int    // calls in a row that ended other than up says
+	known     bool   // up was true once
 }
 
 // New prepares the agent; it sends nothing.
@@ -99,15 +109,11 @@ func New(c Config) (*Agent, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	conf := api.DefaultNonPooledConfig() // a request every few seconds is not worth a connection kept open
-	if c.Addr != "" {
-		conf.Address = c.Addr
-	}
-	client, err := api.NewClient(conf)
+	client, err := dial(c.Addr)
 	if err != nil {
-		return nil, fmt.Errorf("nodes: Consul's address or CONSUL_HTTP_ settings cannot be used: %w", err)
+		return nil, err
 	}
-	a := &Agent{client: client, log: c.Log, turn: make(chan struct{}, 1), registration: &api.AgentServiceRegistration{
+	a := &Agent{client: client, log: c.Log, turn: make(chan struct{}, 1), watch: newWatch(client, c), registration: &api.AgentServiceRegistration{
 		ID: c.NodeID, Name: c.Service, Address: c.Host, Port: int(c.Port), Tags: slices.Clone(c.Tags), Meta: maps.Clone(c.Meta),
 		Check: &api.AgentServiceCheck{
 			CheckID: c.NodeID + "-readiness", Name: "readiness", HTTP: c.HealthURL,
@@ -119,9 +125,47 @@ func New(c Config) (*Agent, error) {
 	return a, nil
 }
 
+// dial makes a client; it sends nothing.
+func dial(addr string) (*api.Client, error) {
+	conf := api.DefaultNonPooledConfig() // a request every few seconds is not worth a connection kept open
+	if addr != "" {
+		conf.Address = addr
+	}
+	client, err := api.NewClient(conf) // it has put its HTTP client into conf
+	if err != nil {
+		return nil, fmt.Errorf("nodes: Consul's address or CONSUL_HTTP_ settings cannot be used: %w", err)
+	}
+	conf.HttpClient.Transport = bounded{conf.HttpClient.Transport}
+	return client, nil
+}
+
+// bounded is a transport whose replies end with an error where they are too long.
+type bounded struct{ http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := b.RoundTripper.RoundTrip(r)
+	if err == nil {
+		resp.Body = http.MaxBytesReader(nil, resp.Body, maxReply)
+	}
+	return resp, err
+}
+
+// Up reports whether Consul does what it is asked for. It takes two answers in a row to change that, but for the first good one ever.
+// Run asks every few seconds, so after an outage it takes as long until it is known. False before Run.
+func (a *Agent) Up() bool { return a.up.Load() }
+
+// Peers is who is announced in Consul under the same service name, this node included, by id: as Consul last said, which may be long ago
+// when it is away; nil before it has. At most 1024. The slice is shared and must not be changed.
+func (a *Agent) Peers() []Peer { return a.watch.peers() }
+
 // Run announces the node, announces it again whenever Consul has forgotten it, and takes it back when ctx ends: it then returns
-// nil, after three seconds at the latest. Consul being away is logged once and retried for ever; it is never an error.
+// nil, after three seconds at the latest. Beside that it follows who else is there. Consul being away is logged once and retried for
+// ever; it is never an error.
 func (a *Agent) Run(ctx context.Context) error {
+	var following sync.WaitGroup
+	defer following.Wait()
+	following.Go(func() { a.watch.run(ctx) })
 	retry := firstRetry
 	away := false
 	for {
@@ -133,13 +177,16 @@ func (a *Agent) Run(ctx context.Context) error {
 				a.log.Warn("Consul is away or refuses; trying again", "err", err)
 			}
 			away = true
-			wait = retry/2 + rand.N(retry/2+1) // nodes that lost one agent together do not come back together
+			wait = jitter(retry)
 			retry = min(2*retry, lastRetry)
 		default:
 			if away {
 				a.log.Info("Consul is back")
 			}
 			away, retry = false, firstRetry
+			if !a.Up() { // one more answer is needed
+				wait = firstRetry
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -149,6 +196,9 @@ func (a *Agent) Run(ctx context.Context) error {
 		}
 	}
 }
+
+// jitter is between half of d and d: nodes that lost one agent together do not come back together.
+func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) }
 
 // Maintenance takes the node out of the balancers' lists (on) or puts it back; reason is for the people who look at Consul. It
 // waits for Consul's answer. When that fails the wish is remembered and Run carries it out as soon as it can. While
@@ -182,7 +232,8 @@ func (a *Agent) converge(ctx context.Context) error {
 }
 
 // tell is converge for who has the turn.
-func (a *Agent) tell(ctx context.Context) error {
+func (a *Agent) tell(ctx context.Context) (err error) {
+	defer func() { a.saw(err) }()
 	id, q := a.registration.ID, new(api.QueryOptions).WithContext(ctx)
 	if a.draining {
 		err := a.client.Agent().EnableServiceMaintenanceOpts(id, a.reason, q)
@@ -210,6 +261,19 @@ func (a *Agent) tell(ctx context.Context) error {
 	a.announced = true
 	a.log.Info("announced in Consul", "node", id, "addr", a.registration.Address+":"+strconv.Itoa(a.registration.Port))
 	return nil
+}
+
+// saw takes in how a request ended, for who has the turn.
+func (a *Agent) saw(err error) {
+	up := err == nil
+	if up == a.Up() {
+		a.contrary = 0
+		return
+	}
+	if a.contrary++; a.contrary >= firmly || up && !a.known {
+		a.up.Store(up)
+		a.contrary, a.known = 0, a.known || up
+	}
 }
 
 // farewell takes the node back. ctx has ended; only its values are used.

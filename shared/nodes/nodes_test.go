@@ -35,6 +35,11 @@ type node struct {
 // start runs an agent for id at Consul url.
 func start(t *testing.T, url, id string) *node {
 	t.Helper()
+	return startAs(t, url, id, map[string]string{"epoch": "7", "region": "eu"})
+}
+
+func startAs(t *testing.T, url, id string, meta map[string]string) *node {
+	t.Helper()
 	n := &node{log: &lines{wrote: make(chan struct{}, 1)}}
 	n.ready.Store(true)
 	probe := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -45,7 +50,7 @@ func start(t *testing.T, url, id string) *node {
 	t.Cleanup(probe.Close)
 	agent, err := nodes.New(nodes.Config{
 		Addr: url, NodeID: id, Service: service, Host: "127.0.0.1", Port: 8443,
-		Tags: []string{"media"}, Meta: map[string]string{"epoch": "7", "region": "eu"},
+		Tags: []string{"media"}, Meta: meta,
 		HealthURL: probe.URL + "/readiness", DeregisterAfter: time.Hour, Log: slog.New(slog.NewTextHandler(n.log, nil)),
 	})
 	if err != nil {
@@ -105,6 +110,7 @@ func count(n int) func([]*api.ServiceEntry) bool {
 }
 
 func TestAnnouncedHealthyCriticalAndGone(t *testing.T) {
+	t.Parallel()
 	url := testkit.Consul(t)
 	c := dial(t, url)
 	n := start(t, url, "node-1")
@@ -126,6 +132,7 @@ func TestAnnouncedHealthyCriticalAndGone(t *testing.T) {
 }
 
 func TestForgottenIsAnnouncedAgain(t *testing.T) {
+	t.Parallel()
 	url := testkit.Consul(t)
 	c := dial(t, url)
 	start(t, url, "node-1")
@@ -138,6 +145,7 @@ func TestForgottenIsAnnouncedAgain(t *testing.T) {
 }
 
 func TestConsulAwayAtStartAndLater(t *testing.T) {
+	t.Parallel()
 	s := testkit.StartConsul(t)
 	s.Stop()
 	n := start(t, s.URL, "node-1")
@@ -152,6 +160,7 @@ func TestConsulAwayAtStartAndLater(t *testing.T) {
 }
 
 func TestMaintenance(t *testing.T) {
+	t.Parallel()
 	url := testkit.Consul(t)
 	c := dial(t, url)
 	n := start(t, url, "node-1")
@@ -181,6 +190,7 @@ func maintenanceNotes(e *api.ServiceEntry) string {
 }
 
 func TestForgottenWhileDrainingStaysAway(t *testing.T) {
+	t.Parallel()
 	url := testkit.Consul(t)
 	c := dial(t, url)
 	n := start(t, url, "node-1")
@@ -203,6 +213,7 @@ func TestForgottenWhileDrainingStaysAway(t *testing.T) {
 }
 
 func TestMaintenanceOfKilledPredecessorIsLifted(t *testing.T) {
+	t.Parallel()
 	url := testkit.Consul(t)
 	c := dial(t, url)
 	if err := c.Agent().ServiceRegister(&api.AgentServiceRegistration{ID: "node-1", Name: service, Port: 1}); err != nil {
@@ -218,6 +229,7 @@ func TestMaintenanceOfKilledPredecessorIsLifted(t *testing.T) {
 }
 
 func TestMaintenanceGivesUpWithItsContext(t *testing.T) {
+	t.Parallel()
 	s := testkit.StartConsul(t)
 	n := start(t, s.URL, "node-1")
 	dial(t, s.URL).await("the node to pass", true, count(1))

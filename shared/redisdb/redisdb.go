@@ -23,8 +23,9 @@ const AnswerTime = 2 * time.Second
 
 // DB is a connection to Redis and the namespace of one installation in it. It is used by many goroutines.
 type DB struct {
-	rdb redis.UniversalClient
-	ns  string
+	rdb   redis.UniversalClient
+	ns    string
+	meter *meter
 }
 
 // Open prepares a connection; it does not dial, so it succeeds while Redis is away. rawURL is redis:// or rediss:// (TLS) with user,
@@ -40,7 +41,9 @@ func Open(rawURL, namespace string) (*DB, error) {
 		return nil, err
 	}
 	redis.SetLogger(silent{})
-	return &DB{rdb: rdb, ns: namespace}, nil
+	m := new(meter)
+	rdb.AddHook(m)
+	return &DB{rdb: rdb, ns: namespace, meter: m}, nil
 }
 
 // Close ends all connections. Calls under way fail.

@@ -142,3 +142,24 @@ func TestDeadlinesAreKeptWhileRedisHangs(t *testing.T) {
 		t.Fatalf("a call with 100 ms to live took %v", d)
 	}
 }
+
+// TestStats: an answer that says no is an answer; none is a failure.
+func TestStats(t *testing.T) {
+	redisdbtest.Each(t, func(t *testing.T, db *redisdb.DB) {
+		before := db.Stats()
+		if err := db.Ping(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		_ = db.Client().Get(t.Context(), "nothing").Err()
+		_ = db.Client().Do(t.Context(), "NOSUCHCOMMAND").Err()
+		st := db.Stats()
+		if n := st.Commands - before.Commands; n < 3 || st.Failed != before.Failed || st.Took <= before.Took || st.Connections == 0 {
+			t.Errorf("before %+v, after three commands %+v", before, st)
+		}
+		gone := redisdbtest.Open(t, "redis://127.0.0.1:1")
+		_ = gone.Ping(t.Context())
+		if st := gone.Stats(); st.Commands != 1 || st.Failed != 1 {
+			t.Errorf("nobody answers: %+v", st)
+		}
+	})
+}

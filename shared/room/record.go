@@ -35,7 +35,7 @@ type Track struct {
 	Clock  uint32   `json:"clock"` // RTP clock rate in Hz
 	Chans  uint16   `json:"channels,omitempty"`
 	Fmtp   string   `json:"fmtp,omitempty"`   // format parameters as negotiated with the publisher
-	Layers []string `json:"layers,omitempty"` // simulcast rids, best first as the publisher listed them; empty: one unnamed layer
+	Layers []string `json:"layers,omitempty"` // simulcast rids: those that flow, the largest first; empty: one unnamed layer
 }
 
 // Publisher is the record of a publishing session.

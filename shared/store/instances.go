@@ -56,6 +56,15 @@ func (s *Store) Forget(ctx context.Context, instance string) error {
 	return nil
 }
 
+// Unnote takes back the note of a session that is over, whether or not it ever had a record: its writing may have failed half-way. Only
+// the session's own node calls it, for nobody else knows that the record is not about to be written.
+func (s *Store) Unnote(ctx context.Context, rm room.Name, owner room.Owner, session string) error {
+	if err := s.db.Client().SRem(ctx, s.instanceKey(owner.Instance), entry(rm, session)).Err(); err != nil {
+		return redisdb.Unavailable("take back the note of a session", err)
+	}
+	return nil
+}
+
 // enter notes a record that is about to be written; it must not be written when this fails.
 func (s *Store) enter(ctx context.Context, rm room.Name, owner room.Owner, session string) error {
 	_, err := s.db.Client().Pipelined(ctx, func(pipe redis.Pipeliner) error {

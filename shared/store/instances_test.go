@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"weever/shared/apierr"
 	"weever/shared/room"
 )
 
@@ -67,6 +68,27 @@ func testRoomsOfAnInstance(t *testing.T, s *Store) {
 	wantNoKey(t, s, "i1")
 }
 
+// The note is written before the record: what failed in between is taken back by whoever knows that it failed.
+func testNoteWithoutARecord(t *testing.T, s *Store) {
+	ctx, rm := t.Context(), mustRoom(t, "r")
+	p := publisher(t, s, rm, "alice")
+	for _, session := range []string{"s1", "s2"} {
+		if err := s.enter(ctx, rm, p.Owner, session); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Unnote(ctx, rm, p.Owner, "s1"); err != nil {
+		t.Fatal(err)
+	}
+	wantRooms(t, s, "i1", "r")
+	for range 2 { // twice does no harm
+		if err := s.Unnote(ctx, rm, p.Owner, "s2"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantNoKey(t, s, "i1")
+}
+
 func testWhoTakesAPlaceTakesTheNoteAway(t *testing.T, s *Store) {
 	ctx, rm := t.Context(), mustRoom(t, "r")
 	old, away := publisher(t, s, rm, "alice"), publisher(t, s, rm, "alice+1")
@@ -84,10 +106,15 @@ func testWhoTakesAPlaceTakesTheNoteAway(t *testing.T, s *Store) {
 	wantNoKey(t, s, "i1")
 	wantNoKey(t, s, "i2")
 	wantRooms(t, s, "i3", "r")
-	// Who has lost the place and does not know it yet may leave an entry, nothing else.
+	// Who has lost the place and does not know it yet leaves nothing.
 	if _, err := s.RestorePublisher(ctx, rm, old); !errors.Is(err, ErrGone) {
 		t.Fatalf("restored: %v", err)
 	}
+	wantNoKey(t, s, "i1")
+	if _, err := s.GoLive(ctx, rm, old); apierr.From(err).Code != apierr.Superseded {
+		t.Fatalf("went live: %v", err)
+	}
+	wantNoKey(t, s, "i1")
 	wantRooms(t, s, "i3", "r")
 }
 

@@ -60,6 +60,7 @@ func (s *Store) GoLive(ctx context.Context, rm room.Name, p room.Publisher) (Liv
 		return LiveResult{}, err
 	}
 	if len(reply) < 4 {
+		s.exitPublisher(ctx, rm, p) // as in RestorePublisher
 		return LiveResult{}, apierr.New(apierr.Superseded, "a later request has taken this place")
 	}
 	res := LiveResult{Change: change(reply[0], reply[1], p.FullID.String(), reply[2])}
@@ -128,8 +129,11 @@ func (s *Store) RestorePublisher(ctx context.Context, rm room.Name, p room.Publi
 		return Change{}, err
 	}
 	c, err := s.swap(ctx, "restore", rm, p.FullID, p.Inc, p.JoinedAt.UnixMicro(), string(p.State), p.Owner.Instance, body)
-	if err == nil {
+	switch {
+	case err == nil:
 		s.index(ctx, rm, p.Owner, p.Session)
+	case errors.Is(err, ErrGone):
+		s.exitPublisher(ctx, rm, p) // there is no record that would take the note with it
 	}
 	return c, err
 }

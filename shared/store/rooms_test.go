@@ -92,6 +92,7 @@ func TestRooms(t *testing.T) {
 			"ForeignRecordsAreSkipped":                   testForeignRecordsAreSkipped,
 			"ASpoiltRecordCanBeRemoved":                  testASpoiltRecordCanBeRemoved,
 			"RoomsOfAnInstance":                          testRoomsOfAnInstance,
+			"NoteWithoutARecord":                         testNoteWithoutARecord,
 			"WhoTakesAPlaceTakesTheNoteAway":             testWhoTakesAPlaceTakesTheNoteAway,
 			"TheNoteIsThereBeforeTheRecord":              testTheNoteIsThereBeforeTheRecord,
 			"OneIsRestoredWhileItIsRemoved":              testOneIsRestoredWhileItIsRemoved,

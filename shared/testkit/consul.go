@@ -5,12 +5,16 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"weever/shared/testkit/proc"
 )
 
 // consulConfig is what no flag of the agent can say. No update check: a test talks to loopback only. No cache in DNS answers,
@@ -33,7 +37,9 @@ type ConsulServer struct {
 	URL string // of the HTTP API
 	DNS string // host:port, UDP and TCP
 
-	process
+	*proc.Process
+	t     testing.TB
+	host  string
 	bin   string
 	node  string   // the agent's name, by which a stranger on its port would be found out
 	ports []string // HTTP, DNS, server, LAN gossip, WAN gossip
@@ -42,16 +48,22 @@ type ConsulServer struct {
 // StartConsul is Consul for tests that stop and restart the agent.
 func StartConsul(t testing.TB) *ConsulServer {
 	t.Helper()
+	return StartConsulAt(t, loopback)
+}
+
+// StartConsulAt is StartConsul for nodes on other machines: it listens on an IP address of this one.
+func StartConsulAt(t testing.TB, host string) *ConsulServer {
+	t.Helper()
 	bin, err := tool("consul")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &ConsulServer{process: process{t: t, name: "consul"}, bin: bin}
+	s := &ConsulServer{Process: proc.New(t, "consul"), t: t, host: host, bin: bin}
 	t.Cleanup(s.Stop)
 	// Between choosing ports and binding them somebody else may take one: then others are chosen.
 	for range 5 {
-		s.ports = []string{freePort(t), freePort(t), freePort(t), freePort(t), freePort(t)}
-		s.URL, s.DNS, s.node = "http://127.0.0.1:"+s.ports[0], "127.0.0.1:"+s.ports[1], "test-"+s.ports[0]+"-"+s.ports[2]
+		s.ports = []string{proc.FreePort(t, host), proc.FreePort(t, host), proc.FreePort(t, host), proc.FreePort(t, host), proc.FreePort(t, host)}
+		s.URL, s.DNS, s.node = "http://"+net.JoinHostPort(host, s.ports[0]), net.JoinHostPort(host, s.ports[1]), "test-"+s.ports[0]+"-"+s.ports[2]
 		if err = s.start(); err == nil {
 			return s
 		}
@@ -60,23 +72,31 @@ func StartConsul(t testing.TB) *ConsulServer {
 	return nil
 }
 
-// Start starts a stopped agent again, empty, at the same addresses.
+// Start starts a stopped agent again, empty, at the same addresses. Somebody who took one of its ports meanwhile, for a connection of a
+// moment, is waited for.
 func (s *ConsulServer) Start() {
 	s.t.Helper()
-	if err := s.start(); err != nil {
-		s.t.Fatalf("consul: start again: %v", err)
+	late := time.Now().Add(startLimit)
+	for {
+		err := s.start()
+		if err == nil {
+			return
+		}
+		if !strings.Contains(err.Error(), "address already in use") || time.Now().After(late) {
+			s.t.Fatalf("consul: start again: %v", err)
+		}
 	}
 }
 
 // start runs the agent and returns when it leads; the error of one that ended instead holds its last words.
 func (s *ConsulServer) start() error {
 	cmd := exec.Command(s.bin, "agent", "-dev", "-node", s.node, "-disable-host-node-id", "-log-level", "info",
-		"-bind", "127.0.0.1", "-client", "127.0.0.1", "-http-port", s.ports[0], "-dns-port", s.ports[1],
+		"-bind", s.host, "-client", s.host, "-http-port", s.ports[0], "-dns-port", s.ports[1],
 		"-server-port", s.ports[2], "-serf-lan-port", s.ports[3], "-serf-wan-port", s.ports[4],
 		"-grpc-port", "-1", "-grpc-tls-port", "-1", "-hcl", consulConfig)
 	cmd.Env = withoutConsul(os.Environ())
 	// The agent says this once it leads and its own catalog has it: from here on registrations work.
-	if err := s.run(cmd, "Synced node info", startLimit); err != nil {
+	if err := s.Run(cmd, "Synced node info", startLimit); err != nil {
 		return err
 	}
 	if err := s.verify(); err != nil {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"weever/shared/testkit/proc"
 )
 
 func TestConsulAnswersForgetsAndRestarts(t *testing.T) {
@@ -47,7 +49,7 @@ func TestConsulAnswersDNS(t *testing.T) {
 
 func TestConsulThatCannotStartSaysWhy(t *testing.T) {
 	a := StartConsul(t)
-	b := &ConsulServer{process: process{t: t}, bin: a.bin, URL: a.URL, node: "other", ports: a.ports}
+	b := &ConsulServer{Process: proc.New(t, "consul"), t: t, host: loopback, bin: a.bin, URL: a.URL, node: "other", ports: a.ports}
 	if err := b.start(); err == nil || !strings.Contains(err.Error(), "in use") {
 		t.Fatalf("two agents on one port: %v", err)
 	}

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"weever/shared/testkit/proc"
 )
 
 // haproxyConfig is a balancer that knows nothing of sessions. The %s are, in turn, "ssl crt <file>" or nothing, and the server lines.
@@ -59,7 +61,8 @@ type BalancedNode struct {
 type Balancer struct {
 	URL string // "http://127.0.0.1:<port>", or https
 
-	process
+	*proc.Process
+	t testing.TB
 }
 
 // HAProxy starts a balancer on a free loopback port and returns when it answers. certFile holds a certificate and its key; empty means
@@ -70,7 +73,7 @@ func HAProxy(t testing.TB, certFile string, nodes ...BalancedNode) *Balancer {
 	if err != nil {
 		t.Fatalf("haproxy is missing: %v. Get it with: apt-get install haproxy", err)
 	}
-	b := &Balancer{process: process{t: t, name: "haproxy"}}
+	b := &Balancer{Process: proc.New(t, "haproxy"), t: t}
 	t.Cleanup(b.Stop)
 	scheme, ssl := "http://", ""
 	if certFile != "" {
@@ -120,26 +123,24 @@ func (b *Balancer) start(bin, dir, scheme, config string) error {
 	}
 	cmd := exec.Command(bin, "-db", "-f", file)
 	cmd.ExtraFiles = []*os.File{socket}
-	err = b.run(cmd, "", startLimit)
+	err = b.Run(cmd, "", startLimit)
 	_ = socket.Close() // from here on nobody listens once the program has ended
 	if err != nil {
 		return err
 	}
-	if err := b.answers(); err != nil {
-		out := b.out
+	if err := answers(b.URL); err != nil {
 		b.Stop()
-		said, _ := out.read() // all of it, now that the program has ended
-		return fmt.Errorf("%w: %s", err, said)
+		return fmt.Errorf("%w: %s", err, b.Said()) // all of it, now that the program has ended
 	}
 	return nil
 }
 
 // answers asks the balancer, not a node, whether it serves. The connection waits at the socket until it does.
-func (b *Balancer) answers() error {
+func answers(url string) error {
 	client := http.Client{Timeout: startLimit, Transport: &http.Transport{
 		DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // the test's own certificate
 	}}
-	resp, err := client.Get(b.URL + "/balancer")
+	resp, err := client.Get(url + "/balancer")
 	if err != nil {
 		return err
 	}
@@ -149,7 +150,7 @@ func (b *Balancer) answers() error {
 // Await waits until a health check has found the node to be "UP" or "DOWN", for the first time since the start.
 func (b *Balancer) Await(node, state string) {
 	b.t.Helper()
-	if err := b.out.await("Server nodes/"+node+" is "+state, b.exited, startLimit); err != nil {
+	if err := b.Process.Await("Server nodes/"+node+" is "+state, startLimit); err != nil {
 		b.t.Fatalf("haproxy: %v", err)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"weever/shared/testkit/proc"
 )
 
 // replier is a server that answers every request with a status and the request's body.
@@ -98,7 +100,7 @@ func TestHAProxyThatCannotStartSaysWhy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &Balancer{process: process{t: t, name: "haproxy"}}
+	b := &Balancer{Process: proc.New(t, "haproxy"), t: t}
 	if err := b.start(bin, t.TempDir(), "http://", "nonsense\n"); err == nil || !strings.Contains(err.Error(), "nonsense") {
 		t.Fatalf("got %v", err)
 	}

@@ -8,14 +8,21 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"weever/shared/testkit/proc"
 )
 
-// startLimit bounds the wait for a program to answer: far above what a busy machine needs, below a test's own limit.
-const startLimit = 20 * time.Second
+// loopback is where servers listen unless they are told to do so elsewhere.
+const loopback = "127.0.0.1"
+
+// startLimit is how long programs have.
+const startLimit = proc.StartLimit
 
 // Redis starts an empty redis-server on a free loopback port, waits until it answers and returns its URL,
 // "redis://127.0.0.1:<port>". It keeps nothing on disk and is killed when the test ends.
@@ -30,11 +37,11 @@ func RedisCluster(t testing.TB) string {
 
 func startCluster(t testing.TB) *RedisServer {
 	t.Helper()
-	s := newRedisServer(t, "--cluster-enabled", "yes")
+	s := newRedisServer(t, loopback, "--cluster-enabled", "yes")
 	if reply, err := s.do("CLUSTER ADDSLOTSRANGE 0 16383"); err != nil || reply != "+OK" {
 		t.Fatalf("redis-server: assign slots: %q, %v", reply, err)
 	}
-	if err := s.out.await("Cluster state changed: ok", s.exited, startLimit); err != nil {
+	if err := s.Await("Cluster state changed: ok", startLimit); err != nil {
 		t.Fatalf("redis-server: %v", err)
 	}
 	s.URL += "?addr=127.0.0.1:" + s.port
@@ -46,9 +53,11 @@ func startCluster(t testing.TB) *RedisServer {
 type RedisServer struct {
 	URL string
 
-	process
+	*proc.Process
+	t    testing.TB
 	bin  string
 	dir  string
+	host string
 	port string
 	args []string
 }
@@ -56,10 +65,25 @@ type RedisServer struct {
 // StartRedis is Redis for tests that stop and restart the server.
 func StartRedis(t testing.TB) *RedisServer {
 	t.Helper()
-	return newRedisServer(t)
+	return newRedisServer(t, loopback)
 }
 
-// Start starts a stopped server again, empty, at the same URL.
+// StartRedisAt is StartRedis for nodes on other machines, with more of redis-server's arguments: it listens on an IP address of this one.
+// With "--appendonly yes" it has its data back after Stop and Start, unless Wipe was called between.
+func StartRedisAt(t testing.TB, host string, args ...string) *RedisServer {
+	t.Helper()
+	return newRedisServer(t, host, args...)
+}
+
+// Wipe removes what a stopped server keeps on disk.
+func (s *RedisServer) Wipe() {
+	s.t.Helper()
+	if err := os.RemoveAll(filepath.Join(s.dir, "appendonlydir")); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// Start starts a stopped server again at the same URL, empty unless told to keep its data.
 func (s *RedisServer) Start() {
 	s.t.Helper()
 	if err := s.start(); err != nil {
@@ -67,18 +91,18 @@ func (s *RedisServer) Start() {
 	}
 }
 
-func newRedisServer(t testing.TB, args ...string) *RedisServer {
+func newRedisServer(t testing.TB, host string, args ...string) *RedisServer {
 	t.Helper()
 	bin, err := exec.LookPath("redis-server")
 	if err != nil {
 		t.Fatalf("redis-server is missing: %v. Get it with: apt-get install redis-server", err)
 	}
-	s := &RedisServer{process: process{t: t, name: "redis-server"}, bin: bin, dir: t.TempDir(), args: args}
+	s := &RedisServer{Process: proc.New(t, "redis-server"), t: t, bin: bin, dir: t.TempDir(), host: host, args: args}
 	t.Cleanup(s.Stop)
 	// Between choosing a port and binding it somebody else may take it: then another one is chosen.
 	for range 5 {
-		s.port = freePort(t)
-		s.URL = "redis://127.0.0.1:" + s.port
+		s.port = proc.FreePort(t, host)
+		s.URL = "redis://" + net.JoinHostPort(host, s.port)
 		if err = s.start(); err == nil {
 			return s
 		}
@@ -90,11 +114,11 @@ func newRedisServer(t testing.TB, args ...string) *RedisServer {
 // start runs the server and returns when it answers; the error of one that ended instead holds its last words.
 func (s *RedisServer) start() error {
 	args := append([]string{
-		"--port", s.port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", s.dir, "--daemonize", "no",
+		"--port", s.port, "--bind", s.host, "--protected-mode", "no", "--save", "", "--appendonly", "no", "--dir", s.dir, "--daemonize", "no",
 	}, s.args...)
 	cmd := exec.Command(s.bin, args...)
 	// The log is asked first: an answer alone could be a stranger's who took the port before us.
-	if err := s.run(cmd, "Ready to accept connections", startLimit); err != nil {
+	if err := s.Run(cmd, "Ready to accept connections", startLimit); err != nil {
 		return err
 	}
 	reply, err := s.do("PING")
@@ -109,7 +133,7 @@ func (s *RedisServer) start() error {
 
 // do sends one inline command and returns the first line of the reply.
 func (s *RedisServer) do(command string) (string, error) {
-	c, err := net.DialTimeout("tcp", "127.0.0.1:"+s.port, time.Second)
+	c, err := net.DialTimeout("tcp", net.JoinHostPort(s.host, s.port), time.Second)
 	if err != nil {
 		return "", err
 	}
@@ -122,19 +146,4 @@ func (s *RedisServer) do(command string) (string, error) {
 	}
 	line, err := bufio.NewReader(c).ReadString('\n')
 	return strings.TrimRight(line, "\r\n"), err
-}
-
-// freePort asks the kernel for a loopback port nobody has.
-func freePort(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("no free port on loopback: %v", err)
-	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
 }

@@ -3,6 +3,8 @@ package testkit
 import (
 	"strings"
 	"testing"
+
+	"weever/shared/testkit/proc"
 )
 
 func TestRedisAnswersStopsAndRestarts(t *testing.T) {
@@ -19,6 +21,24 @@ func TestRedisAnswersStopsAndRestarts(t *testing.T) {
 	if got, err := s.do("PING"); err == nil {
 		t.Fatalf("a stopped server answered %q", got)
 	}
+	s.Start()
+	must("GET k", "$-1")
+}
+
+func TestRedisKeepsItsDataUntilItIsWiped(t *testing.T) {
+	s := StartRedisAt(t, loopback, "--appendonly", "yes")
+	must := func(command, want string) {
+		t.Helper()
+		if got, err := s.do(command); err != nil || got != want {
+			t.Fatalf("%s: got %q, %v; want %q", command, got, err, want)
+		}
+	}
+	must("SET k v", "+OK")
+	s.Stop()
+	s.Start()
+	must("GET k", "$1")
+	s.Stop()
+	s.Wipe()
 	s.Start()
 	must("GET k", "$-1")
 }
@@ -42,7 +62,7 @@ func TestRedisClusterRefusesKeysOfTwoSlots(t *testing.T) {
 
 func TestServerThatCannotStartSaysWhy(t *testing.T) {
 	a := StartRedis(t)
-	b := &RedisServer{process: process{t: t}, bin: a.bin, dir: t.TempDir(), port: a.port}
+	b := &RedisServer{Process: proc.New(t, "redis-server"), t: t, bin: a.bin, dir: t.TempDir(), host: loopback, port: a.port}
 	if err := b.start(); err == nil || !strings.Contains(err.Error(), "in use") {
 		t.Fatalf("two servers on one port: %v", err)
 	}

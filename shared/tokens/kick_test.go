@@ -1,13 +1,11 @@
 package tokens
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -15,10 +13,13 @@ import (
 
 	"weever/shared/apierr"
 	"weever/shared/auth"
+	"weever/shared/logtest"
 	"weever/shared/redisdb"
 	"weever/shared/redisdb/redisdbtest"
 	"weever/shared/room"
+	"weever/shared/room/roomtest"
 	"weever/shared/testkit"
+	"weever/shared/testkit/cable"
 )
 
 // watch runs WatchKicks until the test ends and gives what it saw.
@@ -60,7 +61,7 @@ func next(t *testing.T, seen <-chan KickRecord, id string) KickRecord {
 
 func mustKick(t *testing.T, tk *Tokens, rm, id string) {
 	t.Helper()
-	if err := tk.Kick(t.Context(), mustRoom(t, rm), room.Pub, mustID(t, id)); err != nil {
+	if err := tk.Kick(t.Context(), roomtest.Name(t, rm), room.Pub, roomtest.ID(t, id)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -69,7 +70,7 @@ func TestKickRevokesAndTells(t *testing.T) {
 	redisdbtest.Each(t, func(t *testing.T, db *redisdb.DB) {
 		tk := New(db, nil)
 		ctx := t.Context()
-		lobby, alice, bob := mustRoom(t, "lobby"), mustID(t, "alice"), mustID(t, "bob")
+		lobby, alice, bob := roomtest.Name(t, "lobby"), roomtest.ID(t, "alice"), roomtest.ID(t, "bob")
 		seen := watch(t, tk)
 		for _, id := range []room.ID{alice, bob} {
 			if _, err := tk.SetToken(ctx, lobby, room.Sub, id, "secret", auth.Grant{}, time.Hour); err != nil {
@@ -118,7 +119,7 @@ func TestIncarnationNeverFallsAndStaysExact(t *testing.T) {
 	redisdbtest.Each(t, func(t *testing.T, db *redisdb.DB) {
 		tk := New(db, nil)
 		ctx := t.Context()
-		lobby := mustRoom(t, "lobby")
+		lobby := roomtest.Name(t, "lobby")
 		ahead := time.Now().Add(30 * time.Minute).UnixMicro() // a counter that another Redis' clock had driven
 		if err := tk.db.Client().Set(ctx, tk.db.IncKey(lobby.String()), ahead, time.Hour).Err(); err != nil {
 			t.Fatal(err)
@@ -185,7 +186,7 @@ func TestWatchBeginsNearTheEnd(t *testing.T) {
 func TestMalformedRecordsAreSkippedAndLogged(t *testing.T) {
 	redisdbtest.Each(t, func(t *testing.T, db *redisdb.DB) {
 		tk := New(db, nil)
-		var log syncBuffer
+		var log logtest.Buffer
 		tk.log = slog.New(slog.NewTextHandler(&log, nil))
 		seen := watch(t, tk)
 		mustKick(t, tk, "lobby", "first")
@@ -233,7 +234,7 @@ func TestOldRecordsAreTrimmed(t *testing.T) {
 
 func TestNoKickIsMissedWhileTheWatcherIsCutOff(t *testing.T) {
 	url := testkit.Redis(t)
-	path := testkit.NewProxy(t, strings.TrimPrefix(url, "redis://"))
+	path := cable.New(t, strings.TrimPrefix(url, "redis://"))
 	watcher, kicker := openAt(t, "redis://"+path.Addr), openAt(t, url)
 	seen := watch(t, watcher)
 	mustKick(t, kicker, "lobby", "before")
@@ -257,7 +258,7 @@ func TestNoKickIsMissedWhileTheWatcherIsCutOff(t *testing.T) {
 
 func TestWatchSurvivesARedisThatLostEverything(t *testing.T) {
 	srv := testkit.StartRedis(t)
-	var log syncBuffer
+	var log logtest.Buffer
 	tk := openAt(t, srv.URL)
 	tk.log = slog.New(slog.NewTextHandler(&log, nil))
 	seen := watch(t, tk)
@@ -271,7 +272,7 @@ func TestWatchSurvivesARedisThatLostEverything(t *testing.T) {
 	}
 	next(t, seen, "ahead")
 	srv.Stop()
-	redisdbtest.WantCode(t, tk.Kick(t.Context(), mustRoom(t, "lobby"), room.Pub, mustID(t, "alice")), apierr.Unavailable)
+	redisdbtest.WantCode(t, tk.Kick(t.Context(), roomtest.Name(t, "lobby"), room.Pub, roomtest.ID(t, "alice")), apierr.Unavailable)
 	srv.Start()
 	mustKick(t, tk, "lobby", "alice")
 	next(t, seen, "alice")
@@ -286,7 +287,7 @@ func TestWatchGoesOnAfterAFreeze(t *testing.T) {
 	srv.Pause()
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	redisdbtest.WantCode(t, tk.Kick(ctx, mustRoom(t, "lobby"), room.Pub, mustID(t, "during")), apierr.Unavailable)
+	redisdbtest.WantCode(t, tk.Kick(ctx, roomtest.Name(t, "lobby"), room.Pub, roomtest.ID(t, "during")), apierr.Unavailable)
 	srv.Resume()
 	mustKick(t, tk, "lobby", "after")
 	next(t, seen, "after")
@@ -305,21 +306,3 @@ func TestWatchWaitsForARedisThatIsNotThereYet(t *testing.T) {
 
 // formatMS is the id of a record written at that time.
 func formatMS(ms int64) string { return strconv.FormatInt(ms, 10) + "-0" }
-
-// syncBuffer is a log that is written and read at the same time.
-type syncBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}

@@ -14,6 +14,7 @@ import (
 	"weever/shared/redisdb"
 	"weever/shared/redisdb/redisdbtest"
 	"weever/shared/room"
+	"weever/shared/room/roomtest"
 	"weever/shared/testkit"
 )
 
@@ -24,29 +25,11 @@ func openAt(t *testing.T, url string) *Tokens {
 	return New(redisdbtest.Open(t, url), nil)
 }
 
-func mustRoom(t *testing.T, s string) room.Name {
-	t.Helper()
-	n, err := room.ParseName(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
-}
-
-func mustID(t *testing.T, s string) room.ID {
-	t.Helper()
-	id, err := room.ParseID(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return id
-}
-
 func TestTokenOpensItsOwnDoorOnly(t *testing.T) {
 	redisdbtest.Each(t, func(t *testing.T, db *redisdb.DB) {
 		tk := New(db, nil)
 		ctx := t.Context()
-		lobby, alice := mustRoom(t, "lobby"), mustID(t, "alice")
+		lobby, alice := roomtest.Name(t, "lobby"), roomtest.ID(t, "alice")
 		redisdbtest.WantCode(t, checkToken(tk, ctx, lobby, room.Pub, alice, "secret"), apierr.BadToken)
 
 		before := time.Now()
@@ -60,14 +43,14 @@ func TestTokenOpensItsOwnDoorOnly(t *testing.T) {
 		if err := checkToken(tk, ctx, lobby, room.Pub, alice, "secret"); err != nil {
 			t.Fatal(err)
 		}
-		if err := checkToken(tk, ctx, lobby, room.Pub, mustID(t, "alice-screen"), "secret"); err != nil {
+		if err := checkToken(tk, ctx, lobby, room.Pub, roomtest.ID(t, "alice-screen"), "secret"); err != nil {
 			t.Fatalf("screen share: %v", err)
 		}
 		redisdbtest.WantCode(t, checkToken(tk, ctx, lobby, room.Pub, alice, "Secret"), apierr.BadToken)
 		redisdbtest.WantCode(t, checkToken(tk, ctx, lobby, room.Pub, alice, ""), apierr.BadToken)
 		redisdbtest.WantCode(t, checkToken(tk, ctx, lobby, room.Sub, alice, "secret"), apierr.BadToken)
-		redisdbtest.WantCode(t, checkToken(tk, ctx, lobby, room.Pub, mustID(t, "bob"), "secret"), apierr.BadToken)
-		redisdbtest.WantCode(t, checkToken(tk, ctx, mustRoom(t, "lobby2"), room.Pub, alice, "secret"), apierr.BadToken)
+		redisdbtest.WantCode(t, checkToken(tk, ctx, lobby, room.Pub, roomtest.ID(t, "bob"), "secret"), apierr.BadToken)
+		redisdbtest.WantCode(t, checkToken(tk, ctx, roomtest.Name(t, "lobby2"), room.Pub, alice, "secret"), apierr.BadToken)
 
 		if _, err := tk.SetToken(ctx, lobby, room.Pub, alice, "other", auth.Grant{}, time.Hour); err != nil {
 			t.Fatal(err)
@@ -85,7 +68,7 @@ func TestTokenIsStoredAsHashAndExpires(t *testing.T) {
 	m := miniredis.RunT(t)
 	tk := openAt(t, "redis://"+m.Addr())
 	ctx := t.Context()
-	lobby, alice := mustRoom(t, "lobby"), mustID(t, "alice")
+	lobby, alice := roomtest.Name(t, "lobby"), roomtest.ID(t, "alice")
 	if _, err := tk.SetToken(ctx, lobby, room.Pub, alice, "secret", auth.Grant{}, time.Minute); err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +86,7 @@ func TestTokenIsStoredAsHashAndExpires(t *testing.T) {
 func TestTokensWhileRedisIsAway(t *testing.T) {
 	srv := testkit.StartRedis(t)
 	tk := openAt(t, srv.URL)
-	lobby, alice := mustRoom(t, "lobby"), mustID(t, "alice")
+	lobby, alice := roomtest.Name(t, "lobby"), roomtest.ID(t, "alice")
 	srv.Stop()
 	redisdbtest.WantCode(t, checkToken(tk, t.Context(), lobby, room.Pub, alice, "secret"), apierr.Unavailable)
 	redisdbtest.WantCode(t, checkToken(tk, t.Context(), lobby, room.Pub, alice, ""), apierr.BadToken)

@@ -102,12 +102,27 @@ function server(t) {
       await until(() => peers[n]?.remoteDescription);
       return /** @type {Peer} */ (peers[n]);
     },
+    /** The n-th connection, open, on a node that knows of alice as its answer does. @param {number} n */
+    async opened(n) {
+      const peer = await at.answered(n);
+      peer.channel.open();
+      peer.channel.hear('PUB_JOIN alice+1');
+      return peer;
+    },
+    /**
+     * A subscriber in use, whose node asks it to move.
+     * @returns {Promise<{bob: Subscriber, old: Peer}>}
+     */
+    async moving() {
+      const bob = new Subscriber(at.options);
+      const old = await at.start(bob);
+      old.channel.hear('RECONNECT drain 60');
+      return { bob, old };
+    },
     /** The first connection of a client, in use. @param {{state: string, leave: () => void}} client */
     async start(client) {
       t.after(() => client.leave());
-      const peer = await at.answered(0);
-      peer.channel.open();
-      peer.channel.hear('PUB_JOIN alice+1');
+      const peer = await at.opened(0);
       peer.plays(10, 10);
       await until(() => client.state === 'connected');
       return peer;
@@ -164,12 +179,8 @@ test('a subscriber moves when the new session shows every track, and the page se
 
 test('a track that brings nothing on the old session either is not waited for', LIMIT, async (t) => {
   const s = server(t);
-  const bob = new Subscriber(s.options);
-  const old = await s.start(bob);
-  old.channel.hear('RECONNECT drain 60');
-  const next = await s.answered(1);
-  next.channel.open();
-  next.channel.hear('PUB_JOIN alice+1');
+  const { bob, old } = await s.moving();
+  const next = await s.opened(1);
   next.plays(5, 0);
   const start = performance.now();
   await until(() => old.closed);
@@ -208,9 +219,7 @@ test('the node itself refuses: the client waits as it was asked to, and plays on
   const waits = s.when.slice(2).map((w, i) => w - (s.when[i + 1] ?? 0));
   assert.ok(waits.every((w) => w >= 990), `${waits} ms`);
   assert.ok(!old.closed);
-  const next = await s.answered(3);
-  next.channel.open();
-  next.channel.hear('PUB_JOIN alice+1');
+  const next = await s.opened(3);
   next.plays(5, 5);
   await until(() => old.closed);
   assert.deepEqual(states, []);
@@ -218,9 +227,7 @@ test('the node itself refuses: the client waits as it was asked to, and plays on
 
 test('a new session that fails is no reason to give up the old one', LIMIT, async (t) => {
   const s = server(t);
-  const bob = new Subscriber(s.options);
-  const old = await s.start(bob);
-  old.channel.hear('RECONNECT drain 60');
+  const { bob, old } = await s.moving();
   const failed = await s.answered(1);
   failed.channel.open();
   failed.channel.close();
@@ -265,9 +272,7 @@ test('a publisher leaves the end of the old session to the node', LIMIT, async (
 
 test('who left while moving is gone everywhere', LIMIT, async (t) => {
   const s = server(t);
-  const bob = new Subscriber(s.options);
-  const old = await s.start(bob);
-  old.channel.hear('RECONNECT drain 60');
+  const { bob, old } = await s.moving();
   const next = await s.answered(1);
   next.channel.open();
   bob.leave();

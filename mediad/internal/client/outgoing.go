@@ -21,6 +21,7 @@ import (
 type Track struct {
 	synth.Config          // codec, traffic model, sizes; of the best layer when there are several
 	Rids         []string // simulcast layers, best first; empty: one unnamed layer
+	LeastFirst   bool     // Rids are listed the other way round
 	Manual       bool     // send only what WriteRTP is given
 	IgnorePLI    bool     // as OBS does
 }
@@ -78,8 +79,13 @@ func newOutgoing(pc *webrtc.PeerConnection, spec Track, stream, id string) (*out
 			return nil, err
 		}
 		if !spec.Manual {
+			rank := i
+			if spec.LeastFirst {
+				rank = max(len(spec.Rids)-1-i, 0)
+			}
 			cfg := spec.Config
-			cfg.Packets = max(cmp.Or(cfg.Packets, 6)>>i, 1) // each layer has half the rate of the one above
+			cfg.Packets = max(cmp.Or(cfg.Packets, 6)>>rank, 1) // each layer has half the rate of the one above, and half its size
+			cfg.Shrink = rank
 			if spec.Codec == synth.Opus {
 				cfg.Packets = 1
 			}

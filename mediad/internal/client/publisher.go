@@ -146,6 +146,18 @@ func (p *Publisher) Mute(track int, on bool) error {
 	})
 }
 
+// MuteLayer is Mute for one layer of a track, both counted from 0: so does a browser that is short of bandwidth with its best ones.
+func (p *Publisher) MuteLayer(track, layer int, on bool) error {
+	l, err := p.layer(track, layer)
+	if err != nil {
+		return err
+	}
+	if l.source != nil {
+		l.source.Mute(on)
+	}
+	return nil
+}
+
 // SetLevel sets the audio level that a track claims, in -dBov: 0 is loudest, 127 silence.
 func (p *Publisher) SetLevel(track int, level uint8) error {
 	return p.each(track, func(l *layer) { l.level.Store(uint32(min(level, 127))) })

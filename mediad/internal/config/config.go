@@ -112,6 +112,7 @@ type Node struct {
 	AdvertisePort uint16 // 0: the port in use
 	MaxSessions   int    // 0: no limit
 	MaxEgressMbps int    // 0: no limit
+	MaxCPU        int    // percent of all cores; 0: no limit
 	DrainTimeout  time.Duration
 	ResumeWindow  time.Duration
 }

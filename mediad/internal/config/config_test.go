@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -122,7 +123,7 @@ func TestEveryFlagReachesTheConfig(t *testing.T) {
 		"--private-host", "0.0.0.0", "--private-port", "9001", "--admin-token", "tok",
 		"--redis", "rediss://u:p@h:1/2", "--nats", "tls://u:p@a:1,b", "--consul", "h:8500", "--namespace", "other",
 		"--node-id", "n1", "--region", "eu-west", "--advertise-host", "n1.example", "--advertise-port", "443",
-		"--max-sessions", "7", "--max-egress-mbps", "8", "--drain-timeout", "0s", "--resume-window", "3s",
+		"--max-sessions", "7", "--max-egress-mbps", "8", "--max-cpu", "75", "--drain-timeout", "0s", "--resume-window", "3s",
 		"--tcp-port", "4443", "--stun", "h:3478", "--interfaces", "eth*,lo", "--ice-server", "stun:h", "--ice-server", "turn:h:1?transport=udp",
 		"--turn-secret", "ts", "--turn-key", "hex", "--jwt-secret", strings.Repeat("k", 32), "--jwks-url", "https://h/k", "--jwt-audience", "aud", "--jwt-issuer", "iss",
 		"--log-level", "debug", "--log-format", "json").Serve
@@ -133,7 +134,7 @@ func TestEveryFlagReachesTheConfig(t *testing.T) {
 	if s := fmt.Sprintf("%+v %#v", c, c); strings.Contains(s, "u:p@") || strings.Contains(s, "tok ") || strings.Contains(s, "kkkk") {
 		t.Errorf("printing a configuration shows secrets: %s", s)
 	}
-	if len(c.Warnings) == 0 || c.Warnings[0] != "--max-egress-mbps has no effect yet" {
+	if !slices.Contains(c.Warnings, "--tcp-port has no effect yet") {
 		t.Errorf("warnings %q", c.Warnings)
 	}
 	got := c
@@ -149,7 +150,7 @@ func TestEveryFlagReachesTheConfig(t *testing.T) {
 		Private: Private{Host: netip.IPv4Unspecified(), Port: 9001},
 		Shared:  Shared{Consul: "h:8500", Namespace: "other"},
 		Node: Node{
-			ID: "n1", Region: "eu-west", AdvertiseHost: "n1.example", AdvertisePort: 443, MaxSessions: 7, MaxEgressMbps: 8, ResumeWindow: 3 * time.Second,
+			ID: "n1", Region: "eu-west", AdvertiseHost: "n1.example", AdvertisePort: 443, MaxSessions: 7, MaxEgressMbps: 8, MaxCPU: 75, ResumeWindow: 3 * time.Second,
 		},
 		Media: Media{
 			UDPPort: 8443, TCPPort: 4443, PublicIPs: []netip.Addr{netip.MustParseAddr("203.0.113.7")}, PublicIPAuto: true, STUN: "stun:h:3478",
@@ -214,6 +215,7 @@ func TestFlagsThatDoNotGoTogether(t *testing.T) {
 		"--traffic \"quiet\": must be one of burst, browser":         {"load", "--traffic", "quiet"},
 		"--room \"a/b\": invalid name: room may only contain":        {"load", "--room", "a/b"},
 		"--resume-window \"11m\": must be a duration such as":        {"--dev", "--resume-window", "11m"},
+		"--max-cpu \"101\": must be a whole number from 0 to 100":    {"--dev", "--max-cpu", "101"},
 		"--max-sessions \"-1\": must be a whole number from 0 to":    {"--dev", "--max-sessions=-1"},
 		"--trusted-proxies \"10.0.0.0/40\": must be a range such as": {"--dev", "--trusted-proxies", "10.0.0.0/40"},
 	} {

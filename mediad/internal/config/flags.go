@@ -1,12 +1,11 @@
 package config
 
 import (
-	"github.com/alecthomas/kong"
+	"weever/mediad/internal/config/reading"
 )
 
 // cliFlags is the command line as kong reads it: all values are text, which resolve.go turns into a Config. That way every bad
-// value of a run is found, not only the first. A default that depends on the machine or on other flags is described in "shown"; the value of a "secret"
-// is never printed; what is "inert" is read and checked, but nothing acts on it yet, and whoever gives it is told so.
+// value of a run is found, not only the first. What the tags mean says package reading.
 type cliFlags struct {
 	Serve   serveFlags `cmd:"" default:"withargs" help:"Run a media node (the default)."`
 	Load    loadFlags  `cmd:"" help:"Put load on a WHIP/WHEP or Weever server and print what came through."`
@@ -15,31 +14,31 @@ type cliFlags struct {
 }
 
 type serveFlags struct {
-	Public  publicFlags  `embed:"" group:"Public API:"`
-	Private privateFlags `embed:"" group:"Private API:"`
-	Shared  sharedFlags  `embed:"" group:"Shared services:"`
-	Node    nodeFlags    `embed:"" group:"This node:"`
-	Media   mediaFlags   `embed:"" group:"Media:"`
-	Auth    authFlags    `embed:"" group:"Who may come in:"`
-	Logging logFlags     `embed:"" group:"Logging:"`
-	Dev     toggle       `group:"Development:" shown:"off" help:"One process with its own Redis and NATS, a self-signed certificate, no auth, the control API and the site. All listeners on loopback unless --host is given."`
-	DevPort string       `group:"Development:" default:"8080" help:"With --dev: port of the plain HTTP twin of the public API, on loopback always."`
+	Public  publicFlags    `embed:"" group:"Public API:"`
+	Private privateFlags   `embed:"" group:"Private API:"`
+	Shared  sharedFlags    `embed:"" group:"Shared services:"`
+	Node    nodeFlags      `embed:"" group:"This node:"`
+	Media   mediaFlags     `embed:"" group:"Media:"`
+	Auth    authFlags      `embed:"" group:"Who may come in:"`
+	Logging logFlags       `embed:"" group:"Logging:"`
+	Dev     reading.Toggle `group:"Development:" shown:"off" help:"One process with its own Redis and NATS, a self-signed certificate, no auth, the control API and the site. All listeners on loopback unless --host is given."`
+	DevPort string         `group:"Development:" default:"8080" help:"With --dev: port of the plain HTTP twin of the public API, on loopback always."`
 }
 
 type publicFlags struct {
-	Host           string   `default:"0.0.0.0" help:"Address to listen on: an IP address, or localhost."`
-	Port           string   `default:"8443" help:"TCP port of the public API; 0 takes any free one."`
-	PlainHTTP      toggle   `name:"plain-http" shown:"off" help:"Serve plain HTTP: for use behind a balancer that ends TLS."`
-	CertFile       string   `placeholder:"FILE" help:"TLS certificate with its chain, PEM; read again when it changes."`
-	KeyFile        string   `placeholder:"FILE" help:"Key of the certificate, PEM."`
-	CORSDomain     []string `name:"cors-domain" default:"localhost" help:"Domain whose pages, and whose sub-domains' pages, may call the API; * is all. Repeatable. localhost on any port always may."`
-	TrustedProxies []string `placeholder:"CIDR" help:"Addresses or ranges (CIDR) whose X-Forwarded-For is believed by the limits per client. Repeatable."`
-	RateLimit      string   `default:"200/s,1000/s" help:"POST, PATCH and DELETE per client address, and per node; above: 429. Units s, m, h; off is no limit."`
+	Host           string         `default:"0.0.0.0" help:"Address to listen on: an IP address, or localhost."`
+	Port           string         `default:"8443" help:"TCP port of the public API; 0 takes any free one."`
+	PlainHTTP      reading.Toggle `name:"plain-http" shown:"off" help:"Serve plain HTTP: for use behind a balancer that ends TLS."`
+	CertFile       string         `placeholder:"FILE" help:"TLS certificate with its chain, PEM; read again when it changes."`
+	KeyFile        string         `placeholder:"FILE" help:"Key of the certificate, PEM."`
+	CORSDomain     []string       `name:"cors-domain" default:"localhost" help:"Domain whose pages, and whose sub-domains' pages, may call the API; * is all. Repeatable. localhost on any port always may."`
+	TrustedProxies []string       `placeholder:"CIDR" help:"Addresses or ranges (CIDR) whose X-Forwarded-For is believed by the limits per client. Repeatable."`
+	RateLimit      string         `default:"200/s,1000/s" help:"POST, PATCH and DELETE per client address, and per node; above: 429. Units s, m, h; off is no limit."`
 
 	MaxSessionsPerIP string `name:"max-sessions-per-ip" default:"0" help:"Sessions of one client address at most; above: 429. 0 is no limit."`
 
-	StrictEtags toggle `shown:"off" help:"Refuse a PATCH without If-Match (428), as RFC 9725 asks; many clients send none."`
-	Site        toggle `shown:"off; on with --dev" help:"Serve the demo site at /."`
+	StrictEtags reading.Toggle `shown:"off" help:"Refuse a PATCH without If-Match (428), as RFC 9725 asks; many clients send none."`
+	Site        reading.Toggle `shown:"off; on with --dev" help:"Serve the demo site at /."`
 }
 
 type privateFlags struct {
@@ -68,7 +67,8 @@ type nodeFlags struct {
 	AdvertiseHost string `placeholder:"HOST" shown:"--host if it is one address, else the address of the default route" help:"Name or address where balancers and other nodes reach this node's HTTP."`
 	AdvertisePort string `placeholder:"PORT" shown:"--port" help:"Port where they do."`
 	MaxSessions   string `placeholder:"NUMBER" shown:"500 per core" help:"Sessions at most; above: not ready, and 503 for new ones. 0 is no limit."`
-	MaxEgressMbps string `inert:"" default:"0" help:"Mbit/s sent at most; above: not ready, and 503 for new sessions. 0 is no limit."`
+	MaxEgressMbps string `default:"0" help:"Mbit/s of media sent at most, as an average of seconds; from there on: not ready, and 503 for new sessions. 0 is no limit."`
+	MaxCPU        string `name:"max-cpu" default:"0" help:"Percent of the cores that the process may use, as an average of seconds; from there on: not ready, and 503 for new sessions. 0 is no limit."`
 	DrainTimeout  string `default:"5m" shown:"5m; 0s with --dev" help:"How long a drain (SIGTERM, /preStop) waits for sessions to leave."`
 	ResumeWindow  string `default:"10s" help:"How long a publisher that fell silent keeps its place."`
 }
@@ -87,13 +87,13 @@ type mediaFlags struct {
 }
 
 type authFlags struct {
-	Auth          toggle `shown:"on; off with --dev" help:"Ask for a bearer token on /pub and /sub."`
-	NoAuth        toggle `shown:"off" help:"Ask nobody; any Authorization header is ignored."`
-	JWTSecret     string `placeholder:"SECRET" name:"jwt-secret" secret:"" help:"Accept JWTs signed with this secret (HS256) in place of stored tokens."`
-	JWTSecretFile string `placeholder:"FILE" name:"jwt-secret-file" help:"File with the --jwt-secret."`
-	JWKSURL       string `placeholder:"URL" name:"jwks-url" secret:"" help:"Accept JWTs signed with a key of this JSON Web Key Set (RS, PS, ES256, ES384, EdDSA)."`
-	JWTAudience   string `placeholder:"AUD" name:"jwt-audience" help:"The aud that a JWT must have."`
-	JWTIssuer     string `placeholder:"ISS" name:"jwt-issuer" help:"The iss that a JWT must have."`
+	Auth          reading.Toggle `shown:"on; off with --dev" help:"Ask for a bearer token on /pub and /sub."`
+	NoAuth        reading.Toggle `shown:"off" help:"Ask nobody; any Authorization header is ignored."`
+	JWTSecret     string         `placeholder:"SECRET" name:"jwt-secret" secret:"" help:"Accept JWTs signed with this secret (HS256) in place of stored tokens."`
+	JWTSecretFile string         `placeholder:"FILE" name:"jwt-secret-file" help:"File with the --jwt-secret."`
+	JWKSURL       string         `placeholder:"URL" name:"jwks-url" secret:"" help:"Accept JWTs signed with a key of this JSON Web Key Set (RS, PS, ES256, ES384, EdDSA)."`
+	JWTAudience   string         `placeholder:"AUD" name:"jwt-audience" help:"The aud that a JWT must have."`
+	JWTIssuer     string         `placeholder:"ISS" name:"jwt-issuer" help:"The iss that a JWT must have."`
 }
 
 type logFlags struct {
@@ -102,30 +102,15 @@ type logFlags struct {
 }
 
 type loadFlags struct {
-	URL       string `name:"url" default:"https://127.0.0.1:8443" help:"Base URL of the server: /pub/… and /sub/… are below it."`
-	Room      string `default:"load" help:"Room to use."`
-	Pubs      string `default:"1" help:"Publishers."`
-	Subs      string `default:"10" help:"Subscribers."`
-	Duration  string `default:"30s" help:"How long to measure."`
-	Traffic   string `default:"burst" help:"burst: a frame's packets equal and at once; browser: paced, sizes differing."`
-	Whep      toggle `shown:"off" help:"Subscribers are plain WHEP players: one publisher each, no control channel."`
-	Token     string `placeholder:"TOKEN" secret:"" help:"Bearer token for all of them."`
-	TokenFile string `placeholder:"FILE" help:"File with the --token."`
-	Insecure  toggle `shown:"off" help:"Accept any certificate."`
-	JSON      toggle `name:"json" shown:"off" help:"Print JSON in place of a table."`
+	URL       string         `name:"url" default:"https://127.0.0.1:8443" help:"Base URL of the server: /pub/… and /sub/… are below it."`
+	Room      string         `default:"load" help:"Room to use."`
+	Pubs      string         `default:"1" help:"Publishers."`
+	Subs      string         `default:"10" help:"Subscribers."`
+	Duration  string         `default:"30s" help:"How long to measure."`
+	Traffic   string         `default:"burst" help:"burst: a frame's packets equal and at once; browser: paced, sizes differing."`
+	Whep      reading.Toggle `shown:"off" help:"Subscribers are plain WHEP players: one publisher each, no control channel."`
+	Token     string         `placeholder:"TOKEN" secret:"" help:"Bearer token for all of them."`
+	TokenFile string         `placeholder:"FILE" help:"File with the --token."`
+	Insecure  reading.Toggle `shown:"off" help:"Accept any certificate."`
+	JSON      reading.Toggle `name:"json" shown:"off" help:"Print JSON in place of a table."`
 }
-
-// toggle is the text of a flag that may stand without a value: "" when not given, else "true" or what was given.
-type toggle string
-
-// Decode implements kong.MapperValue.
-func (t *toggle) Decode(ctx *kong.DecodeContext) error {
-	if ctx.Scan.Peek().Type != kong.FlagValueToken {
-		*t = "true"
-		return nil
-	}
-	return ctx.Scan.PopValueInto("switch", (*string)(t))
-}
-
-// IsBool implements kong.BoolMapperValue: no value need follow.
-func (t *toggle) IsBool() bool { return true }

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/alecthomas/kong"
+
+	"weever/mediad/internal/config/reading"
 )
 
 var update = flag.Bool("update", false, "write the README's tables of flags instead of checking them")
@@ -52,7 +54,7 @@ func table(flags []*kong.Flag) string {
 		case value == "":
 			value = "–"
 		}
-		fmt.Fprintf(&b, "| `--%s` | `%s` | %s | %s |\n", f.Name, f.Envs[0], value, strings.ReplaceAll(meaning(f.Value), "|", `\|`))
+		fmt.Fprintf(&b, "| `--%s` | `%s` | %s | %s |\n", f.Name, f.Envs[0], value, strings.ReplaceAll(reading.Meaning(f.Value), "|", `\|`))
 	}
 	return b.String()
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"weever/mediad/internal/config/reading"
 	"weever/mediad/internal/flagval"
 	"weever/mediad/internal/ratelimit"
 	"weever/shared/redisdb"
@@ -29,16 +30,16 @@ const (
 var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 
 // serve resolves the flags of a node.
-func (r *reader) serve(f *serveFlags) (c Config) {
-	c.Dev = r.onOff(&f.Dev, false)
-	if c.Dev && !r.isGiven(&f.Node.DrainTimeout) {
+func (r reader) serve(f *serveFlags) (c Config) {
+	c.Dev = r.OnOff(&f.Dev, false)
+	if c.Dev && !r.IsGiven(&f.Node.DrainTimeout) {
 		f.Node.DrainTimeout = "0s" // there is no other node to go to
 	}
-	if c.Dev && !r.isGiven(&f.Logging.LogLevel) {
+	if c.Dev && !r.IsGiven(&f.Logging.LogLevel) {
 		f.Logging.LogLevel = "warn"
 	}
-	c.LogLevel = one(r, &f.Logging.LogLevel, flagval.Level)
-	c.LogJSON = one(r, &f.Logging.LogFormat, flagval.OneOf("text", "json")) == "json"
+	c.LogLevel = reading.One(r.Reader, &f.Logging.LogLevel, flagval.Level)
+	c.LogJSON = reading.One(r.Reader, &f.Logging.LogFormat, flagval.OneOf("text", "json")) == "json"
 	c.Public = r.public(&f.Public, c.Dev)
 	c.Private = r.private(&f.Private)
 	c.Shared = r.shared(&f.Shared, c.Dev)
@@ -46,28 +47,28 @@ func (r *reader) serve(f *serveFlags) (c Config) {
 	c.Media = r.media(&f.Media)
 	c.Auth = r.auth(&f.Auth, c.Dev)
 	if c.Dev {
-		c.Media.LoopbackOnly = !r.isGiven(&f.Public.Host)
-		c.Public.PlainAddr = netip.AddrPortFrom(loopback, one(r, &f.DevPort, flagval.Port))
+		c.Media.LoopbackOnly = !r.IsGiven(&f.Public.Host)
+		c.Public.PlainAddr = netip.AddrPortFrom(loopback, reading.One(r.Reader, &f.DevPort, flagval.Port))
 	}
 	r.together(&c)
 	if c.Node.AdvertiseHost == "" {
 		c.Node.AdvertiseHost = advertised(c.Public.Host)
 	}
-	c.Warnings = append(warnings(&c), r.inert()...)
+	c.Warnings = append(warnings(&c), r.Inert()...)
 	return c
 }
 
-func (r *reader) public(f *publicFlags, dev bool) Public {
-	if dev && !r.isGiven(&f.Host) {
+func (r reader) public(f *publicFlags, dev bool) Public {
+	if dev && !r.IsGiven(&f.Host) {
 		f.Host = loopback.String()
 	}
 	c := Public{
-		Host: one(r, &f.Host, flagval.Listen), Port: one(r, &f.Port, flagval.Port),
-		PlainHTTP: r.onOff(&f.PlainHTTP, false), CertFile: f.CertFile, KeyFile: f.KeyFile,
-		CORSDomains: all(r, &f.CORSDomain, flagval.Domain), TrustedProxies: all(r, &f.TrustedProxies, flagval.Prefix),
-		SessionsPerIP: one(r, &f.MaxSessionsPerIP, flagval.Count(mostSessions)), StrictETags: r.onOff(&f.StrictEtags, false), Site: r.onOff(&f.Site, dev),
+		Host: reading.One(r.Reader, &f.Host, flagval.Listen), Port: reading.One(r.Reader, &f.Port, flagval.Port),
+		PlainHTTP: r.OnOff(&f.PlainHTTP, false), CertFile: f.CertFile, KeyFile: f.KeyFile,
+		CORSDomains: reading.All(r.Reader, &f.CORSDomain, flagval.Domain), TrustedProxies: reading.All(r.Reader, &f.TrustedProxies, flagval.Prefix),
+		SessionsPerIP: reading.One(r.Reader, &f.MaxSessionsPerIP, flagval.Count(mostSessions)), StrictETags: r.OnOff(&f.StrictEtags, false), Site: r.OnOff(&f.Site, dev),
 	}
-	rates := one(r, &f.RateLimit, flagval.Rates)
+	rates := reading.One(r.Reader, &f.RateLimit, flagval.Rates)
 	c.RatePerNode = ratelimit.Rate{Count: ratePerNode, Per: time.Second}
 	if len(rates) > 0 {
 		c.RatePerIP = rates[0]
@@ -77,83 +78,84 @@ func (r *reader) public(f *publicFlags, dev bool) Public {
 	}
 	switch {
 	case c.PlainHTTP:
-		r.needs(c.CertFile == "" && c.KeyFile == "", "--plain-http and --cert-file, --key-file exclude each other")
+		r.Needs(c.CertFile == "" && c.KeyFile == "", "--plain-http and --cert-file, --key-file exclude each other")
 	case c.CertFile != "" && c.KeyFile != "":
 		if _, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile); err != nil {
-			r.reject(&f.CertFile, c.CertFile, fmt.Errorf("must be a certificate (PEM) that fits --key-file: %w", err))
+			r.Reject(&f.CertFile, c.CertFile, fmt.Errorf("must be a certificate (PEM) that fits --key-file: %w", err))
 		}
 	default:
-		r.needs(c.CertFile == c.KeyFile, "--cert-file and --key-file must be given together")
-		r.needs(dev || c.CertFile != c.KeyFile,
+		r.Needs(c.CertFile == c.KeyFile, "--cert-file and --key-file must be given together")
+		r.Needs(dev || c.CertFile != c.KeyFile,
 			"a certificate is missing: give --cert-file and --key-file, or --plain-http behind a balancer that ends TLS, or --dev")
 	}
 	return c
 }
 
-func (r *reader) private(f *privateFlags) Private {
-	c := Private{Host: one(r, &f.PrivateHost, flagval.Listen), Port: one(r, &f.PrivatePort, flagval.Port)}
-	token := r.secret(&f.AdminToken, &f.AdminTokenFile)
-	c.AdminToken = one(r.named(&f.AdminToken, &token), &token, flagval.Bearer)
-	r.needs(!c.Host.IsValid() || c.Host.IsLoopback() || token != "" || f.AdminTokenFile != "", fmt.Sprintf(
+func (r reader) private(f *privateFlags) Private {
+	c := Private{Host: reading.One(r.Reader, &f.PrivateHost, flagval.Listen), Port: reading.One(r.Reader, &f.PrivatePort, flagval.Port)}
+	token := r.Secret(&f.AdminToken, &f.AdminTokenFile)
+	c.AdminToken = reading.One(r.Named(&f.AdminToken, &token), &token, flagval.Bearer)
+	r.Needs(!c.Host.IsValid() || c.Host.IsLoopback() || token != "" || f.AdminTokenFile != "", fmt.Sprintf(
 		"--private-host %q: must be a loopback address, or --admin-token be given: the private API hands out and revokes tokens", f.PrivateHost))
 	return c
 }
 
-func (r *reader) shared(f *sharedFlags, dev bool) Shared {
+func (r reader) shared(f *sharedFlags, dev bool) Shared {
 	c := Shared{
 		NATSCreds: f.NATSCreds, NATSCA: f.NATSCAFile, NATSCert: f.NATSCertFile, NATSKey: f.NATSKeyFile,
-		Consul: one(r, &f.Consul, flagval.Consul), Namespace: one(r, &f.Namespace, flagval.Word),
+		Consul: reading.One(r.Reader, &f.Consul, flagval.Consul), Namespace: reading.One(r.Reader, &f.Namespace, flagval.Word),
 	}
-	if !dev || r.isGiven(&f.Redis) || f.RedisFile != "" {
-		text := r.secret(&f.Redis, &f.RedisFile)
-		c.Redis = one(r.named(&f.Redis, &text), &text, redisURL)
+	if !dev || r.IsGiven(&f.Redis) || f.RedisFile != "" {
+		text := r.Secret(&f.Redis, &f.RedisFile)
+		c.Redis = reading.One(r.Named(&f.Redis, &text), &text, redisURL)
 	}
-	if !dev || r.isGiven(&f.NATS) || f.NATSFile != "" {
+	if !dev || r.IsGiven(&f.NATS) || f.NATSFile != "" {
 		text := strings.Join(f.NATS, ",")
-		if f.NATSFile != "" && r.isGiven(&f.NATS) {
-			r.reject(&f.NATSFile, f.NATSFile, fmt.Errorf("must not be given together with --nats"))
+		if f.NATSFile != "" && r.IsGiven(&f.NATS) {
+			r.Reject(&f.NATSFile, f.NATSFile, fmt.Errorf("must not be given together with --nats"))
 		} else if f.NATSFile != "" {
 			s, err := flagval.SecretFile(f.NATSFile)
 			if err != nil {
-				r.reject(&f.NATSFile, f.NATSFile, err)
+				r.Reject(&f.NATSFile, f.NATSFile, err)
 			}
 			text = s.Value()
 		}
 		urls := strings.Split(text, ",")
-		for _, u := range all(r.named(&f.NATS, &urls), &urls, flagval.NATS) {
+		for _, u := range reading.All(r.Named(&f.NATS, &urls), &urls, flagval.NATS) {
 			c.NATS = append(c.NATS, flagval.NewSecret(u))
 		}
 	}
 	for _, file := range []*string{&f.NATSCreds, &f.NATSCAFile, &f.NATSCertFile, &f.NATSKeyFile} {
 		if *file != "" {
 			if _, err := flagval.SecretFile(*file); err != nil {
-				r.reject(file, *file, err)
+				r.Reject(file, *file, err)
 			}
 		}
 	}
-	r.needs((c.NATSCert == "") == (c.NATSKey == ""), "--nats-cert-file and --nats-key-file must be given together")
+	r.Needs((c.NATSCert == "") == (c.NATSKey == ""), "--nats-cert-file and --nats-key-file must be given together")
 	return c
 }
 
-func (r *reader) node(f *nodeFlags) Node {
+func (r reader) node(f *nodeFlags) Node {
 	f.NodeID = cmp.Or(f.NodeID, defaultNodeID())
 	f.MaxSessions = cmp.Or(f.MaxSessions, fmt.Sprint(sessionsPerCore*runtime.GOMAXPROCS(0)))
 	return Node{
-		ID: one(r, &f.NodeID, flagval.Word), Region: one(r, &f.Region, flagval.Word),
-		AdvertiseHost: one(r, &f.AdvertiseHost, flagval.Host), AdvertisePort: one(r, &f.AdvertisePort, flagval.Port),
-		MaxSessions: one(r, &f.MaxSessions, flagval.Count(mostSessions)), MaxEgressMbps: one(r, &f.MaxEgressMbps, flagval.Count(mostMbps)),
-		DrainTimeout: one(r, &f.DrainTimeout, flagval.Duration(0, 24*time.Hour)),
-		ResumeWindow: one(r, &f.ResumeWindow, flagval.Duration(0, 10*time.Minute)),
+		ID: reading.One(r.Reader, &f.NodeID, flagval.Word), Region: reading.One(r.Reader, &f.Region, flagval.Word),
+		AdvertiseHost: reading.One(r.Reader, &f.AdvertiseHost, flagval.Host), AdvertisePort: reading.One(r.Reader, &f.AdvertisePort, flagval.Port),
+		MaxSessions: reading.One(r.Reader, &f.MaxSessions, flagval.Count(mostSessions)), MaxEgressMbps: reading.One(r.Reader, &f.MaxEgressMbps, flagval.Count(mostMbps)),
+		MaxCPU:       reading.One(r.Reader, &f.MaxCPU, flagval.Count(100)),
+		DrainTimeout: reading.One(r.Reader, &f.DrainTimeout, flagval.Duration(0, 24*time.Hour)),
+		ResumeWindow: reading.One(r.Reader, &f.ResumeWindow, flagval.Duration(0, 10*time.Minute)),
 	}
 }
 
-func (r *reader) media(f *mediaFlags) Media {
+func (r reader) media(f *mediaFlags) Media {
 	c := Media{
-		UDPPort: one(r, &f.UDPPort, flagval.Port), TCPPort: one(r, &f.TCPPort, flagval.Port), STUN: one(r, &f.STUN, flagval.STUN),
-		Interfaces: all(r, &f.Interfaces, flagval.Pattern), ICEServers: all(r, &f.ICEServer, flagval.ICEServer),
-		TURNSecret: flagval.NewSecret(r.secret(&f.TURNSecret, &f.TURNSecretFile)), TURNKey: one(r, &f.TURNKey, flagval.OneOf("base64", "unpadded", "hex")),
+		UDPPort: reading.One(r.Reader, &f.UDPPort, flagval.Port), TCPPort: reading.One(r.Reader, &f.TCPPort, flagval.Port), STUN: reading.One(r.Reader, &f.STUN, flagval.STUN),
+		Interfaces: reading.All(r.Reader, &f.Interfaces, flagval.Pattern), ICEServers: reading.All(r.Reader, &f.ICEServer, flagval.ICEServer),
+		TURNSecret: flagval.NewSecret(r.Secret(&f.TURNSecret, &f.TURNSecretFile)), TURNKey: reading.One(r.Reader, &f.TURNKey, flagval.OneOf("base64", "unpadded", "hex")),
 	}
-	for _, a := range all(r, &f.PublicIP, flagval.PublicIP) {
+	for _, a := range reading.All(r.Reader, &f.PublicIP, flagval.PublicIP) {
 		if a.IsValid() {
 			c.PublicIPs = append(c.PublicIPs, a)
 		} else {
@@ -163,20 +165,20 @@ func (r *reader) media(f *mediaFlags) Media {
 	return c
 }
 
-func (r *reader) auth(f *authFlags, dev bool) Auth {
-	off := r.onOff(&f.NoAuth, false)
+func (r reader) auth(f *authFlags, dev bool) Auth {
+	off := r.OnOff(&f.NoAuth, false)
 	c := Auth{
-		On: r.onOff(&f.Auth, !dev && !off), JWTSecret: flagval.NewSecret(r.secret(&f.JWTSecret, &f.JWTSecretFile)),
-		JWKSURL: one(r, &f.JWKSURL, flagval.KeySetURL), Audience: f.JWTAudience, Issuer: f.JWTIssuer,
+		On: r.OnOff(&f.Auth, !dev && !off), JWTSecret: flagval.NewSecret(r.Secret(&f.JWTSecret, &f.JWTSecretFile)),
+		JWKSURL: reading.One(r.Reader, &f.JWKSURL, flagval.KeySetURL), Audience: f.JWTAudience, Issuer: f.JWTIssuer,
 	}
-	r.needs(!off || !c.On, "--auth and --no-auth exclude each other")
-	r.needs(c.Audience+c.Issuer == "" || f.JWKSURL+f.JWTSecret+f.JWTSecretFile != "",
+	r.Needs(!off || !c.On, "--auth and --no-auth exclude each other")
+	r.Needs(c.Audience+c.Issuer == "" || f.JWKSURL+f.JWTSecret+f.JWTSecretFile != "",
 		"--jwt-audience and --jwt-issuer need --jwt-secret or --jwks-url")
 	return c
 }
 
 // together finds listeners that would take each other's TCP port.
-func (r *reader) together(c *Config) {
+func (r reader) together(c *Config) {
 	type listener struct {
 		flag string
 		host netip.Addr
@@ -195,19 +197,19 @@ func (r *reader) together(c *Config) {
 	for i, a := range taken {
 		for _, b := range taken[:i] {
 			overlap := a.host == b.host || a.host.IsUnspecified() || b.host.IsUnspecified()
-			r.needs(a.port == 0 || a.port != b.port || !overlap, fmt.Sprintf("%s %d: must not be the port of %s", a.flag, a.port, b.flag))
+			r.Needs(a.port == 0 || a.port != b.port || !overlap, fmt.Sprintf("%s %d: must not be the port of %s", a.flag, a.port, b.flag))
 		}
 	}
 }
 
 // load resolves the flags of the load generator.
-func (r *reader) load(f *loadFlags) Load {
-	token := r.secret(&f.Token, &f.TokenFile)
+func (r reader) load(f *loadFlags) Load {
+	token := r.Secret(&f.Token, &f.TokenFile)
 	return Load{
-		URL: one(r, &f.URL, flagval.WebURL), Room: one(r, &f.Room, room.ParseName), Duration: one(r, &f.Duration, flagval.Duration(time.Second, 24*time.Hour)),
-		Pubs: one(r, &f.Pubs, flagval.Count(10_000)), Subs: one(r, &f.Subs, flagval.Count(100_000)),
-		Token: one(r.named(&f.Token, &token), &token, flagval.Bearer), Browser: one(r, &f.Traffic, flagval.OneOf("burst", "browser")) == "browser",
-		WHEP: r.onOff(&f.Whep, false), Insecure: r.onOff(&f.Insecure, false), JSON: r.onOff(&f.JSON, false),
+		URL: reading.One(r.Reader, &f.URL, flagval.WebURL), Room: reading.One(r.Reader, &f.Room, room.ParseName), Duration: reading.One(r.Reader, &f.Duration, flagval.Duration(time.Second, 24*time.Hour)),
+		Pubs: reading.One(r.Reader, &f.Pubs, flagval.Count(10_000)), Subs: reading.One(r.Reader, &f.Subs, flagval.Count(100_000)),
+		Token: reading.One(r.Named(&f.Token, &token), &token, flagval.Bearer), Browser: reading.One(r.Reader, &f.Traffic, flagval.OneOf("burst", "browser")) == "browser",
+		WHEP: r.OnOff(&f.Whep, false), Insecure: r.OnOff(&f.Insecure, false), JSON: r.OnOff(&f.JSON, false),
 	}
 }
 

@@ -54,9 +54,11 @@ func (s *Stream) join(a *attachment) (wish bool) {
 	}
 	if a.cached {
 		if from, ok := s.ring.cached(); ok {
+			s.replays++
 			go s.replay(a, s.schedule(from))
 			return false
 		}
+		s.misses++
 	}
 	s.sinks = append(s.sinks[:len(s.sinks):len(s.sinks)], a)
 	return a.cached

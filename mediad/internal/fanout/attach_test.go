@@ -39,8 +39,8 @@ func TestReplay(t *testing.T) {
 		if got := seqs(all); !slices.Equal(got, span(key, e.seq-1)) {
 			t.Fatalf("got %v", got)
 		}
-		if wishes := s.Stats().Wishes; wishes != 0 {
-			t.Errorf("%d key frames were asked for", wishes)
+		if st := s.Stats(); st.Wishes != 0 || st.Replays != 1 || st.Misses != 0 {
+			t.Errorf("%d key frames were asked for, %d viewers replayed, %d not", st.Wishes, st.Replays, st.Misses)
 		}
 		pivot := all[0].Pivot
 		for i, p := range all {
@@ -80,8 +80,8 @@ func TestAttachWithoutCache(t *testing.T) {
 		defer s.Attach(&sink)()
 		defer s.AttachLive(&live)()
 		synctest.Wait()
-		if wishes := s.Stats().Wishes; wishes != 1 {
-			t.Errorf("%d key frames were asked for, want 1", wishes)
+		if st := s.Stats(); st.Wishes != 1 || st.Replays != 0 || st.Misses != 1 {
+			t.Errorf("%d key frames were asked for, want 1; %d viewers replayed, %d not", st.Wishes, st.Replays, st.Misses)
 		}
 		from := e.seq
 		e.frame(true, 1, 100)

@@ -64,6 +64,8 @@ type Stream struct {
 	keys     bool      // a key frame was recognised once
 	packets  uint64
 	bytes    uint64
+	replays  uint64
+	misses   uint64
 	width    int // of the pictures, as the last key frame that told said; 0: none did
 	height   int
 	sound    loudness.Meter
@@ -311,6 +313,8 @@ func (s *Stream) Close() {
 type StreamStats struct {
 	Packets, Bytes uint64 // admitted; payload bytes
 	Wishes         uint64 // key frames asked for
+	Replays        uint64 // sinks that began with the cached key frame
+	Misses         uint64 // sinks that would have, but there was none
 	Sinks          int
 	Memory         int // bytes held by the history
 	Width, Height  int // of the pictures, in pixels; 0: not known
@@ -322,6 +326,7 @@ func (s *Stream) Stats() StreamStats {
 	s.mu.Lock()
 	st := StreamStats{
 		Packets: s.packets, Bytes: s.bytes, Sinks: len(s.sinks) + len(s.held), Memory: s.ring.memory(), Width: s.width, Height: s.height,
+		Replays: s.replays, Misses: s.misses,
 	}
 	s.mu.Unlock()
 	st.Wishes, st.Drops = s.wishes.Sent(), s.drops.Read()

@@ -43,6 +43,8 @@ type Fence struct {
 	beat  time.Duration
 	hold  time.Duration
 	proof atomic.Pointer[time.Time] // when the right to send was last known; nil: never
+
+	checks, failed, cuts atomic.Uint64
 }
 
 // New makes a Fence that is shut until Run.
@@ -52,6 +54,17 @@ func New(cfg Config) *Fence { return &Fence{cfg: cfg, beat: beatEvery, hold: Hol
 func (f *Fence) Open() bool {
 	proof := f.proof.Load()
 	return proof != nil && near(*proof, time.Now(), f.hold)
+}
+
+// Stats is what a Fence did since it was made.
+type Stats struct {
+	Checks, Failed uint64 // checks of the claims that succeeded, and that have to be repeated
+	Cuts           uint64 // times that it shut
+}
+
+// Stats reads the counters.
+func (f *Fence) Stats() Stats {
+	return Stats{Checks: f.checks.Load(), Failed: f.failed.Load(), Cuts: f.cuts.Load()}
 }
 
 // near reports whether less than d lies between, by the clock that nobody sets and by that which also runs while a machine is suspended.
@@ -120,8 +133,7 @@ type state struct {
 func (s *state) look() {
 	now := time.Now()
 	if !near(s.last, now, s.f.hold) {
-		s.cut = true
-		s.doubt("this process stood still")
+		s.shut("this process stood still")
 	}
 	s.last = now
 	switch connected := s.f.cfg.Connected(); {
@@ -129,9 +141,17 @@ func (s *state) look() {
 	case connected && near(*s.f.proof.Load(), now, s.f.hold):
 		s.f.prove(now)
 	case connected:
-		s.cut = true
-		s.doubt("the bus was away")
+		s.shut("the bus was away")
 	}
+}
+
+// shut lets nothing out before a check.
+func (s *state) shut(why string) {
+	if !s.cut {
+		s.f.cuts.Add(1)
+	}
+	s.cut = true
+	s.doubt(why)
 }
 
 // doubt asks for a check, and makes one that is running count for nothing.
@@ -155,6 +175,7 @@ func (s *state) checked(err error) {
 		err = errVoid
 	}
 	if err != nil {
+		s.f.failed.Add(1)
 		if !s.failed {
 			s.f.cfg.Log.Warn("the sessions of this node could not be checked yet", "err", err)
 		}
@@ -164,6 +185,7 @@ func (s *state) checked(err error) {
 		}
 		return
 	}
+	s.f.checks.Add(1)
 	s.failed = false
 	if s.cut {
 		s.cut = false

@@ -101,6 +101,9 @@ func TestAFreeze(t *testing.T) {
 		}
 		w.pass(time.Minute)
 		w.want(t, "later", true, 1)
+		if st := w.Stats(); st != (Stats{Checks: 1, Cuts: 1}) {
+			t.Errorf("counted %+v", st)
+		}
 	})
 }
 
@@ -116,6 +119,9 @@ func TestAFreezeDuringACheck(t *testing.T) {
 		w.want(t, "being checked again", false, 2)
 		w.pass(4 * time.Second)
 		w.want(t, "checked", true, 2)
+		if st := w.Stats(); st != (Stats{Checks: 1, Failed: 1, Cuts: 1}) {
+			t.Errorf("counted %+v", st)
+		}
 	})
 }
 

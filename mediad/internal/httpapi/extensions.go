@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"weever/mediad/internal/eventstream"
 	"weever/mediad/internal/player"
 	"weever/mediad/internal/player/board"
 	"weever/mediad/internal/player/layer"
@@ -108,7 +109,7 @@ func (a *api) eventStream(w http.ResponseWriter, r *request) error {
 		case !p.Board().Has(id):
 			return gone
 		case r.Method == http.MethodHead:
-			w.Header().Set("Content-Type", streamType)
+			w.Header().Set("Content-Type", eventstream.ContentType)
 			w.WriteHeader(http.StatusOK)
 			return nil
 		}
@@ -127,7 +128,7 @@ func (a *api) eventStream(w http.ResponseWriter, r *request) error {
 			// and no cookie goes with it.
 			w.Header().Set("Access-Control-Allow-Origin", "*")
 		}
-		send(r.Context(), w, reader, beat, patience)
+		eventstream.Send(r.Context(), w, reader)
 		return nil
 	})
 }

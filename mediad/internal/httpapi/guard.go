@@ -1,15 +1,13 @@
 package httpapi
 
 import (
-	"net"
 	"net/http"
-	"net/netip"
-	"path"
 	"strings"
 	"time"
 
 	"github.com/rs/cors"
 
+	"weever/mediad/internal/hosts"
 	"weever/mediad/internal/ratelimit"
 	"weever/shared/apierr"
 )
@@ -29,18 +27,6 @@ func secure(next http.Handler) http.Handler {
 		if r.Method == http.MethodOptions {
 			h.Set("Accept-Post", sdpType)                     // RFC 9725 section 4.2: on every OPTIONS, preflights too
 			h.Set("Access-Control-Allow-Methods", allMethods) // Eyevinn's client trickles where it reads PATCH in it
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-// clean refuses paths that net/http would answer with a redirect to a cleaner one: a client that follows it asks for something else.
-func clean(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p := r.URL.EscapedPath()
-		if tidy := path.Clean("/" + p); p != tidy && p != tidy+"/" || p == "//" {
-			apierr.Write(w, r, apierr.New(apierr.NotFound, "there is no such path: it has an empty, \".\" or \"..\" part"))
-			return
 		}
 		next.ServeHTTP(w, r)
 	})
@@ -72,43 +58,6 @@ func costly(r *http.Request) bool {
 	return len(r.Header["Authorization"]) > 0 || strings.Count(r.URL.Path, "/") > endpointParts
 }
 
-// OnlyHosts refuses requests by a Host that is none of the names, none of their sub-domains, no address and not localhost. It is for
-// handlers that trust whoever reaches them: a page on the web may have its own name point here, and would then count as ours
-// (DNS rebinding). nil names let every Host pass. How to be called by another name is said in advice.
-func OnlyHosts(names []string, advice string, next http.Handler) http.Handler {
-	if names == nil {
-		return next
-	}
-	names = append([]string{"localhost"}, names...)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host := hostOf(r.Host) // none: HAProxy's health checks, in HTTP/1.0; a browser always sends one
-		if _, err := netip.ParseAddr(strings.Trim(host, "[]")); host != "" && err != nil && !within(host, names) {
-			apierr.Write(w, r, apierr.New(apierr.Forbidden, "the server does not go by that name; call it localhost or by its address, or %s", advice))
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-// hostOf takes the port off a host, and the dot that ends a full name.
-func hostOf(hostport string) string {
-	host := hostport
-	if h, _, err := net.SplitHostPort(hostport); err == nil {
-		host = h
-	}
-	return strings.TrimSuffix(strings.ToLower(host), ".")
-}
-
-// within reports whether host is one of the domains or below it; "*" has every host below it.
-func within(host string, domains []string) bool {
-	for _, d := range domains {
-		if d == "*" || host == d || strings.HasSuffix(host, "."+d) {
-			return true
-		}
-	}
-	return false
-}
-
 // cors lets pages of the configured domains use the API (RFC 9725 section 4.2 and what real clients send).
 func (a *api) cors() *cors.Cors {
 	return cors.New(cors.Options{
@@ -124,5 +73,5 @@ func (a *api) cors() *cors.Cors {
 // originAllowed matches an Origin's host against the configured domains; localhost on any port always passes.
 func (a *api) originAllowed(origin string) bool {
 	_, host, ok := strings.Cut(origin, "://")
-	return ok && within(hostOf(host), append([]string{"localhost"}, a.Origins...))
+	return ok && hosts.Within(hosts.Of(host), append([]string{"localhost"}, a.Origins...))
 }

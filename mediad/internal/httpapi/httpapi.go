@@ -11,12 +11,14 @@ import (
 	"net/netip"
 	"strings"
 
+	"weever/mediad/internal/hosts"
 	"weever/mediad/internal/iceservers"
 	"weever/mediad/internal/ratelimit"
 	"weever/mediad/internal/session"
 	"weever/shared/apierr"
 	"weever/shared/auth"
 	"weever/shared/room"
+	"weever/shared/tidypath"
 )
 
 // Config is what the handler works with.
@@ -49,7 +51,7 @@ type api struct{ Config }
 // New makes the public handler.
 func New(cfg Config) http.Handler {
 	a := &api{cfg}
-	return secure(OnlyHosts(a.Hosts, "start it with that --cors-domain", a.cors().Handler(a.limit(clean(a.mux())))))
+	return secure(hosts.Only(a.Hosts, "start it with that --cors-domain", a.cors().Handler(a.limit(tidypath.Guard(a.mux())))))
 }
 
 func (a *api) mux() *http.ServeMux {

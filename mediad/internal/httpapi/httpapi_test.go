@@ -3,14 +3,12 @@ package httpapi
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"weever/shared/room"
 )
@@ -41,28 +39,22 @@ func TestGoneClientIsNoError(t *testing.T) {
 	}
 }
 
-// Backends are asked at once and not waited for: even a probe that ignores its context does not hold the answer up.
-func TestReadinessDoesNotWait(t *testing.T) {
+// Where an owner sends a player, the node between tells it.
+func TestRelayedReplyOfAnOwner(t *testing.T) {
 	t.Parallel()
-	release := make(chan struct{})
-	defer close(release)
-	hang := func(context.Context) error { <-release; return nil }
-	h := NewPrivate(PrivateConfig{
-		Counts: func() (int, int) { return 0, 0 }, Control: http.NotFoundHandler(), Ready: func() error { return nil },
-		Backends: map[string]func(context.Context) error{"a": hang, "b": hang, "c": func(context.Context) error { return nil }},
-	})
-	began := time.Now()
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/readiness", nil))
-	var body struct {
-		Status   string
-		Backends map[string]string
-	}
-	if err := json.Unmarshal(w.Body.Bytes(), &body); err != nil {
+	var out bytes.Buffer
+	if err := (&http.Response{
+		StatusCode: http.StatusTemporaryRedirect, ProtoMajor: 1, ProtoMinor: 1,
+		Header: http.Header{"Location": {"https://node:8443/sub/tea/bob/x/events/y"}, "Set-Cookie": {"a=b"}, "Link": {"<x>"}},
+	}).Write(&out); err != nil {
 		t.Fatal(err)
 	}
-	if took := time.Since(began); w.Code != 200 || took > 2*probeTimeout || body.Status != "degraded" ||
-		body.Backends["a"] != "down" || body.Backends["b"] != "down" || body.Backends["c"] != "up" {
-		t.Errorf("%d after %v: %+v", w.Code, took, body)
+	w := httptest.NewRecorder()
+	if err := relayReply(w, out.Bytes()); err != nil {
+		t.Fatal(err)
+	}
+	if w.Code != http.StatusTemporaryRedirect || w.Header().Get("Location") != "https://node:8443/sub/tea/bob/x/events/y" ||
+		w.Header().Get("Set-Cookie") != "" {
+		t.Errorf("%d %v", w.Code, w.Header())
 	}
 }

@@ -2,6 +2,7 @@ package load
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -242,6 +243,13 @@ func (t *tally) list() []Fault {
 	}
 	slices.SortFunc(list, func(a, b Fault) int { return cmp.Or(b.Count-a.Count, strings.Compare(a.Text, b.Text)) })
 	return list
+}
+
+// WriteJSON prints the report for programs.
+func (r Report) WriteJSON(w io.Writer) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	return enc.Encode(r)
 }
 
 // WriteTable writes the report for people.

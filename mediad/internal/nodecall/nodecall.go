@@ -74,6 +74,9 @@ type Calls struct {
 	ready    chan struct{}
 	slots    chan struct{} // one taken per running handler
 
+	made, served counters
+	lost         lost
+
 	mu       sync.Mutex
 	handlers map[string]Handler
 	serving  bool
@@ -121,6 +124,7 @@ func (c *Calls) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("subscribe to calls: %w", err)
 	}
+	c.lost.of(sub)
 	var handlers sync.WaitGroup
 	defer handlers.Wait()
 	defer func() { _ = sub.Unsubscribe() }()
@@ -196,6 +200,7 @@ func guarded(ctx context.Context, fn Handler, req []byte) (answer []byte, err er
 
 // reply sends the envelope. A caller that is gone does not read it.
 func (c *Calls) reply(m *nats.Msg, answer []byte, err error) {
+	c.served.add(err)
 	if m.Reply == "" {
 		return
 	}
@@ -210,8 +215,8 @@ func (c *Calls) reply(m *nats.Msg, answer []byte, err error) {
 	default:
 		envelope = append(append(envelope, replyOK), answer...)
 	}
-	if err := m.Respond(envelope); err != nil {
-		c.log.Warn("cannot answer another node", "subject", m.Subject, "err", err)
+	if err := m.Respond(envelope); err != nil { // a node that stood still has hundreds of them, all too late
+		c.log.Debug("cannot answer another node", "subject", m.Subject, "err", err)
 	}
 }
 
@@ -263,8 +268,17 @@ func (c *Calls) Ping(ctx context.Context, instance string) error {
 	return err
 }
 
-// request asks and waits.
+// request asks, waits and counts.
 func (c *Calls) request(ctx context.Context, instance, verb string, req []byte) ([]byte, error) {
+	answer, err := c.exchange(ctx, instance, verb, req)
+	if !errors.Is(err, context.Canceled) { // then nobody waited for the end
+		c.made.add(err)
+	}
+	return answer, err
+}
+
+// exchange sends a request and reads the answer to it.
+func (c *Calls) exchange(ctx context.Context, instance, verb string, req []byte) ([]byte, error) {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, defaultTimeout)

@@ -23,6 +23,9 @@ import (
 	"github.com/pion/interceptor/pkg/twcc"
 	"github.com/pion/webrtc/v4"
 
+	"weever/mediad/internal/peer/allowance"
+	"weever/mediad/internal/peer/codecs"
+	"weever/mediad/internal/peer/follow"
 	"weever/mediad/internal/pionlog"
 	"weever/shared/room"
 )
@@ -66,10 +69,10 @@ type kit struct {
 }
 
 // api makes the API of one connection, whose streams are counted by a.
-func (k *kit) api(a *allowance) *webrtc.API {
+func (k *kit) api(a *allowance.Allowance) *webrtc.API {
 	se := k.settings
-	se.BufferFactory = a.buffer
-	se.SetICEBindingRequestHandler((&follower{}).onRequest)
+	se.BufferFactory = a.Buffer
+	se.SetICEBindingRequestHandler(follow.Handler())
 	return webrtc.NewAPI(webrtc.WithMediaEngine(k.media), webrtc.WithSettingEngine(se), webrtc.WithInterceptorRegistry(k.chain))
 }
 
@@ -102,7 +105,7 @@ func New(cfg Config) (*Factory, error) {
 }
 
 func newKit(cfg Config, v variant) (*kit, error) {
-	me, err := mediaEngine(v.role == room.Pub)
+	me, err := codecs.MediaEngine(v.role == room.Pub)
 	if err != nil {
 		return nil, err
 	}
@@ -199,7 +202,7 @@ func metadataAddrs() []netip.Addr {
 
 // Accept makes a connection for the offer and applies the offer to it. The caller owns the connection and must Close it.
 func (f *Factory) Accept(o *Offer) (*webrtc.PeerConnection, error) {
-	streams := &allowance{role: o.Role}
+	streams := allowance.New(o.Role == room.Pub)
 	pc, err := f.kits[variant{o.Role, o.dtlsPassive}].api(streams).NewPeerConnection(webrtc.Configuration{
 		Certificates: []webrtc.Certificate{f.cert},
 		BundlePolicy: webrtc.BundlePolicyMaxBundle,
@@ -208,7 +211,7 @@ func (f *Factory) Accept(o *Offer) (*webrtc.PeerConnection, error) {
 	if err != nil {
 		return nil, fmt.Errorf("peer: %w", err)
 	}
-	streams.pc.Store(pc)
+	streams.Guard(pc)
 	if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: o.SDP}); err != nil {
 		_ = pc.Close()
 		return nil, badSDP(err, "the offer was parsed but could not be applied")

@@ -9,6 +9,7 @@ import (
 	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
 
+	"weever/mediad/internal/peer/codecs"
 	"weever/shared/apierr"
 	"weever/shared/room"
 )
@@ -309,14 +310,8 @@ func knownCodec(m *sdp.MediaDescription) bool {
 		}
 		_, enc, _ := strings.Cut(a.Value, " ")
 		name, _, _ := strings.Cut(enc, "/")
-		mime := m.MediaName.Media + "/" + name
-		if strings.EqualFold(mime, webrtc.MimeTypeOpus) {
+		if codecs.Known(m.MediaName.Media + "/" + name) {
 			return true
-		}
-		for _, c := range videoCodecs {
-			if strings.EqualFold(mime, c.mime) {
-				return true
-			}
 		}
 	}
 	return false

@@ -34,6 +34,7 @@ type Player struct {
 
 	mu       sync.Mutex // guards what follows
 	wish     layer.Wish
+	below    []string // the layers below the one that wish names, best first, when that was there last
 	scene    Scene
 	audience *poll.Watch[room.Name, int]
 	meter    *poll.Watch[meterKey, readings] // of measured
@@ -95,7 +96,8 @@ func (p *Player) Layer(rids []string) (rid string, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.learn()
-	return p.wish.Choose(p.known(rids))
+	p.rank(rids)
+	return p.wish.Choose(p.known(rids), p.below)
 }
 
 // Select takes in a wish, in place of the one before. It is obeyed soon after; if it cannot be, the error is apierr.Unacceptable and
@@ -116,7 +118,8 @@ func (p *Player) Select(w layer.Wish) error {
 		return err
 	}
 	if carries {
-		p.wish = w
+		p.wish, p.below = w, nil
+		p.rank(p.scene.Video.Rids)
 		select {
 		case p.changed <- struct{}{}:
 		default: // it has one already
@@ -196,6 +199,13 @@ func (p *Player) learn() {
 		if r.Width > 0 {
 			p.sizes[rid] = layer.Layer{Rid: rid, Width: r.Width, Height: r.Height}
 		}
+	}
+}
+
+// rank notes which layers are below the chosen one, for when that is not there.
+func (p *Player) rank(rids []string) {
+	if n := slices.Index(rids, p.wish.Rid); n >= 0 {
+		p.below = rids[n+1:]
 	}
 }
 

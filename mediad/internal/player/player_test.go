@@ -240,6 +240,35 @@ func TestSelect(t *testing.T) {
 	})
 }
 
+// Who chose a layer that stops gets the next one below meanwhile, never a better one, and has it back when it flows again.
+func TestTheChosenLayerStops(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		for _, c := range []struct {
+			chosen string
+			rids   string
+			want   string
+		}{
+			{"l", "h m", "m"},
+			{"l", "h", "h"},
+			{"m", "h l", "l"},
+			{"m", "h", "h"},
+			{"h", "m l", "m"},
+		} {
+			if err := r.Select(layer.Wish{Rid: c.chosen}); err != nil {
+				t.Fatal(err)
+			}
+			for rids, want := range map[string]string{"h m l": c.chosen, c.rids: c.want} {
+				if rid, ok := r.Layer(strings.Fields(rids)); rid != want || !ok {
+					t.Errorf("who chose %s of %s gets %q, %v; want %s", c.chosen, rids, rid, ok, want)
+				}
+			}
+		}
+		if rid, ok := r.Layer(nil); ok {
+			t.Errorf("of a track without layers the choice is %q", rid)
+		}
+	})
+}
+
 // Small changes of a bit rate are none, and a counter that begins anew is no rate.
 func TestReadings(t *testing.T) {
 	at := time.Now()

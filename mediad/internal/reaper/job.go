@@ -234,6 +234,7 @@ func (j *job) finish(ctx context.Context) (over bool, err error) {
 	if err != nil || !mine {
 		return err == nil, err
 	}
+	j.r.reaped.Add(1)
 	j.r.cfg.Log.Info("cleaned up after a dead node", "dead", name(j.lease), "rooms", len(j.rooms), "took", time.Since(j.began).Round(time.Millisecond))
 	return true, j.r.cfg.Store.Forget(ctx, j.lease.Instance)
 }

@@ -39,8 +39,9 @@ type node struct {
 	store  *store.Store
 	leases *lease.Leases
 	db     *redisdb.DB
-	deaf   func() // ends its ear
-	silent func() // ends its refreshes; its lease stays
+	deaf   func()  // ends its ear
+	silent func()  // ends its refreshes; its lease stays
+	reaper *Reaper // once it reaps
 }
 
 // start makes a node whose lease lasts so long without a refresh.
@@ -122,6 +123,7 @@ func (n *node) reap(t *testing.T, change func(*Config)) (stop func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	n.reaper = r
 	return run(t, r.Run)
 }
 

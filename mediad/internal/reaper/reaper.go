@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -54,6 +55,9 @@ type Timing struct {
 type Reaper struct {
 	cfg  Config
 	time Timing
+
+	reaped atomic.Uint64
+	seen   atomic.Pointer[map[Kind]int]
 
 	// Owned by Run.
 	link  link

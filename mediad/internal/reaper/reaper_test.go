@@ -42,6 +42,11 @@ func TestTheDeadAreCleanedUpAfterOnce(t *testing.T) {
 	wantSet(t, "in tea", a.people(t, tea), "carol live", "other")
 	wantSet(t, "in den", a.people(t, den), "back live")
 	wantSet(t, "leases", a.leased(t), "a", "b", "c")
+	await(t, "the count of it", func() bool { return a.reaper.Stats().Reaped+b.reaper.Stats().Reaped+c.reaper.Stats().Reaped == 1 })
+	await(t, "three nodes", func() bool {
+		seen := a.reaper.Stats().Nodes
+		return len(seen) == 1 && seen[Kind{}] == 3
+	})
 	if rooms, err := a.store.RoomsOf(t.Context(), "dead"); err != nil || len(rooms) != 0 {
 		t.Errorf("still noted: %v, %v", rooms, err)
 	}

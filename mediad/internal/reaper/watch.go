@@ -14,7 +14,8 @@ import (
 )
 
 // This file decides who is dead. It asks on the bus: a process whose lease has run out and that answers there has merely lost Redis, and
-// one that nobody listens for is dead before its lease has run out.
+// one that nobody listens for is dead before its lease has run out. Not so in another region: the bus may be whole here and there while
+// the link between is cut, and nobody is heard across. There a lease that is refreshed in time is the better witness.
 
 const (
 	// looks is how many times in a row a process must not be there. A node that changes to another server of the bus is not there
@@ -25,6 +26,9 @@ const (
 	maxDead   = 16 // the same of those whose lease does not
 	maxJobs   = 4
 	pingTime  = time.Second
+
+	// inTime is what a lease has left at least while it is refreshed: one refresh may fail.
+	inTime = lease.TTL - 2*lease.Period
 )
 
 // finding is what one look at a process found.
@@ -46,6 +50,7 @@ func (r *Reaper) watch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	r.note(all)
 	r.round++
 	suspects := r.suspects(all)
 	dead := make([]bool, len(suspects))
@@ -82,6 +87,10 @@ func (r *Reaper) suspects(all []lease.Lease) []lease.Lease {
 	at := slices.IndexFunc(all, func(l lease.Lease) bool { return l.Instance == r.cfg.Self })
 	// From our own place on, all round: so the shares of different nodes differ.
 	ring := slices.Concat(all[at+1:], all[:max(at, 0)])
+	region := ""
+	if at >= 0 {
+		region = all[at].Region
+	}
 	var held, out []lease.Lease
 	maps.DeleteFunc(r.wrong, func(_ string, at time.Time) bool { return time.Since(at) > sparedFor })
 	for _, l := range ring {
@@ -89,6 +98,7 @@ func (r *Reaper) suspects(all []lease.Lease) []lease.Lease {
 		switch {
 		case r.jobs[l.Instance] != nil:
 		case !l.Dead && spared: // it came back: we cannot see it, but it lives
+		case l.Region != region && l.Remaining > inTime:
 		case !l.Dead:
 			held = append(held, l)
 		case l.Reaper == "" && len(out) < maxDead:

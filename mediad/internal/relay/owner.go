@@ -1,24 +1,24 @@
 package relay
 
 import (
-	"encoding/binary"
 	"fmt"
 	"time"
 
 	"weever/mediad/internal/fanout"
 	"weever/mediad/internal/nodecall"
 	"weever/mediad/internal/relay/batch"
+	"weever/mediad/internal/relay/tally"
 )
 
 const (
-	maxLeases   = 1024 // per stream: one per node that watches it
-	replayChunk = 192 << 10
-	replayRead  = 16 // packets read from the history at a time
+	maxLeases   = 1024      // per stream: one per node that watches it
+	replayChunk = 192 << 10 // bytes
 )
 
 // publication is a stream of this node that others may ask for. It is guarded by the relay's mutex.
 type publication struct {
 	subject string
+	track   Key // without its layer
 	stream  *fanout.Stream
 	leases  map[string]time.Time // who wants it → until when
 	sender  *batch.Sender        // nil: nobody does
@@ -39,9 +39,12 @@ func (r *Relay) Publish(key Key, stream *fanout.Stream) (unpublish func(), err e
 	if r.publications[subject] != nil {
 		return nil, fmt.Errorf("%w: published already", ErrKey)
 	}
-	p := &publication{subject: subject, stream: stream, leases: make(map[string]time.Time)}
+	key.Layer = ""
+	p := &publication{subject: subject, track: key, stream: stream, leases: make(map[string]time.Time)}
 	r.publications[subject] = p
+	forget := r.streams.Enter(tally.Local, stream)
 	return func() {
+		defer forget()
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		if r.publications[subject] == p {
@@ -129,33 +132,17 @@ func (r *Relay) find(subject string) (*fanout.Stream, error) {
 func (r *Relay) serveKeyframe(c call) ([]byte, error) {
 	stream, err := r.find(c.Subject)
 	if err == nil {
+		r.asked.Add(1)
 		stream.RequestKeyframe()
 	}
 	return nil, err
 }
 
-// serveReplay answers with the cursor to go on from (8 bytes; 0: there is no more) and a media message.
+// serveReplay answers with a piece of the past.
 func (r *Relay) serveReplay(c call) ([]byte, error) {
 	stream, err := r.find(c.Subject)
 	if err != nil {
 		return nil, err
 	}
-	limit := min(replayChunk, int(r.cfg.Media.MaxPayload())/2)
-	reply := batch.AppendHeader(make([]byte, 8, 64<<10), 0)
-	burst, buf := make([]fanout.Packet, 0, replayRead), make([]byte, 0, replayRead*fanout.MaxPacket)
-	cursor, records := c.Cursor, 0
-	for records+replayRead <= batch.MaxRecords && len(reply)+replayRead*batch.MaxRecord <= limit {
-		burst, buf, cursor = stream.ReadCached(cursor, burst, buf)
-		for i := range burst {
-			reply = batch.AppendPacket(reply, &burst[i])
-		}
-		if records += len(burst); len(burst) < cap(burst) {
-			break
-		}
-	}
-	if records == 0 {
-		cursor = 0
-	}
-	binary.BigEndian.PutUint64(reply, uint64(cursor))
-	return reply, nil
+	return batch.Past(stream, c.Cursor, min(replayChunk, int(r.cfg.Media.MaxPayload())/2)), nil
 }

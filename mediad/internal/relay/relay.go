@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -24,6 +25,7 @@ import (
 	"weever/mediad/internal/fanout"
 	"weever/mediad/internal/nodecall"
 	"weever/mediad/internal/relay/batch"
+	"weever/mediad/internal/relay/tally"
 	"weever/shared/room"
 )
 
@@ -61,6 +63,10 @@ type Config struct {
 	Log       *slog.Logger
 	Open      func() bool // asked before each message of media whether this node may send it; it must not block. Nil: it may.
 
+	// Hop is told half the time that each renewal of a lease took: to the owner of a stream and back, over the control connection. The
+	// clocks of two machines cannot tell more. It must not block. Nil: nobody wants to know.
+	Hop func(time.Duration)
+
 	TTL   time.Duration // of a lease; 0: ten seconds, which is also the most
 	Renew time.Duration // time between renewals, less than half of TTL; 0: three seconds
 }
@@ -70,10 +76,13 @@ type Relay struct {
 	cfg    Config
 	prefix string
 	count  batch.Counters
+	asked  atomic.Uint64 // key frames, by other nodes
 	out    *batch.Outbox
-	ctx    context.Context // ends all that Run waits for
-	cancel context.CancelFunc
-	work   sync.WaitGroup
+
+	streams tally.Book
+	ctx     context.Context // ends all that Run waits for
+	cancel  context.CancelFunc
+	work    sync.WaitGroup
 
 	mu           sync.Mutex
 	publications map[string]*publication // by subject
@@ -89,6 +98,9 @@ func New(cfg Config) (*Relay, error) {
 	}
 	if cfg.Renew == 0 {
 		cfg.Renew = defaultRenew
+	}
+	if cfg.Hop == nil {
+		cfg.Hop = func(time.Duration) {}
 	}
 	switch {
 	case cfg.Media == nil || cfg.Calls == nil || cfg.Log == nil:
@@ -209,24 +221,4 @@ func (h *Handle) Close() {
 	if h.remote != nil {
 		h.once.Do(h.remote.leave)
 	}
-}
-
-// Stats is a reading of a relay's counters since it was made, and of what it does at the moment.
-type Stats struct {
-	batch.Stats
-	Published  int // streams of this node that others may ask for
-	Leases     int // wishes of other nodes for them
-	Subscribed int // streams of other nodes
-}
-
-// Stats reads the counters.
-func (r *Relay) Stats() Stats {
-	st := Stats{Stats: r.count.Read()}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	st.Published, st.Subscribed = len(r.publications), len(r.remotes)
-	for _, p := range r.publications {
-		st.Leases += len(p.leases)
-	}
-	return st
 }

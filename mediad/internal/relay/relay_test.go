@@ -22,7 +22,7 @@ func TestAcrossNodes(t *testing.T) {
 	p := publish(t, a, k, videoTrack)
 	p.frame(true, 5)
 	p.frame(false, 5)
-	if st := a.Stats(); st.MessagesOut != 0 || st.Published != 1 || st.Leases != 0 {
+	if st := a.Stats(); st.MessagesOut != 0 || len(st.Tracks) != 1 || st.Leases != 0 {
 		t.Errorf("before anybody watches: %+v", st)
 	}
 	onB := newViewer(t)
@@ -174,7 +174,7 @@ func TestOwnerComesLater(t *testing.T) {
 	v.check(65530, p.seq-1)
 	// The owner forgets us, as after a long freeze, and the next renewal finds a new one under the same key.
 	p.unpublish()
-	eventually(t, "the end of the publication", func() bool { return a.Stats().Published == 0 })
+	eventually(t, "the end of the publication", func() bool { return len(a.Stats().Tracks) == 0 })
 	q := publish(t, a, k, videoTrack)
 	q.seq, q.ts = p.seq, p.ts
 	eventually(t, "a new lease", func() bool { return a.Stats().Leases == 1 })

@@ -2,26 +2,27 @@ package relay
 
 import (
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
 	"weever/mediad/internal/fanout"
 	"weever/mediad/internal/relay/batch"
+	"weever/mediad/internal/relay/tally"
 	"weever/shared/room"
 )
 
 const (
-	callTimeout  = time.Second
-	firstRetry   = 100 * time.Millisecond
-	maxWaiting   = 256         // media messages that wait for this node: 8 s of video frames, 5 s of sound
-	loadGrace    = time.Second // after which viewers of media that flows do not wait for the past any more
-	maxReplayed  = 4 << 20     // bytes of the past that are fetched, a bound on what an owner can make us do
-	cursorLength = 8
+	callTimeout = time.Second
+	firstRetry  = 100 * time.Millisecond
+	maxWaiting  = 256         // media messages that wait for this node: 8 s of video frames, 5 s of sound
+	loadGrace   = time.Second // after which viewers of media that flows do not wait for the past any more
+	maxReplayed = 4 << 20     // bytes of the past that are fetched, a bound on what an owner can make us do
 
 	// The subscription may reach the owner's server after the lease did, by another route of the cluster. What fell in between is
 	// fetched by a second look.
@@ -46,8 +47,9 @@ type remote struct {
 	loaded chan struct{} // closed when the past is complete, as far as it could be had
 	wishes chan struct{} // a key frame is wanted
 
-	batch   batch.Batch        // owned by feed
-	number  uint32             // of the message that feed expects next
+	until  atomic.Int64 // when the lease ends, in Unix nanoseconds; 0: there is none
+	forget func()       // takes the stream off the relay's tally
+
 	sub     *nats.Subscription // owned by run
 	dropped int                // of what sub dropped, counted so far
 }
@@ -71,7 +73,7 @@ func newRemote(r *Relay, key Key, subject, owner string, track room.Track) (*rem
 	if err != nil {
 		return nil, fmt.Errorf("stream of another node: %w", err)
 	}
-	m.stream = stream
+	m.stream, m.forget = stream, r.streams.Enter(tally.Remote, stream)
 	m.ctx, m.cancel = context.WithCancel(r.ctx)
 	return m, nil
 }
@@ -89,6 +91,7 @@ func (m *remote) leave() {
 // run subscribes, then feeds the stream and keeps the lease until the end.
 func (m *remote) run() {
 	defer m.stream.Close()
+	defer m.forget()
 	defer m.cancel()
 	if m.sub = m.subscribe(); m.sub == nil {
 		return
@@ -157,7 +160,7 @@ func (m *remote) keepLease() {
 	defer timer.Stop()
 	defer again.Stop()
 	retry, held := firstRetry, time.Time{}
-	failing := false
+	failing, begin := false, sync.OnceFunc(func() { close(m.loaded) })
 	var cursor fanout.Cursor
 	for {
 		select {
@@ -186,7 +189,7 @@ func (m *remote) keepLease() {
 				if cursor = m.fetch(0); cursor != 0 {
 					again.Reset(secondLook)
 				}
-				m.loadedOnce()
+				begin()
 			}
 			failing, retry, held = false, firstRetry, time.Now()
 			timer.Reset(m.relay.cfg.Renew)
@@ -194,28 +197,19 @@ func (m *remote) keepLease() {
 	}
 }
 
-// loadedOnce lets viewers begin.
-func (m *remote) loadedOnce() {
-	select {
-	case <-m.loaded:
-	default:
-		close(m.loaded)
-	}
-}
-
 // fetch reads the owner's history from cursor on and returns the last cursor it got.
 func (m *remote) fetch(cursor fanout.Cursor) fanout.Cursor {
 	for size := 0; size < maxReplayed; {
 		reply, err := m.call(m.ctx, verbReplay, call{Cursor: cursor})
-		if err != nil || len(reply) < cursorLength {
+		if err != nil {
 			return cursor
 		}
-		next := fanout.Cursor(binary.BigEndian.Uint64(reply))
-		if next <= cursor {
+		next, msg, more := batch.SplitPast(reply)
+		if !more || next <= cursor {
 			return cursor
 		}
 		select {
-		case m.past <- reply[cursorLength:]:
+		case m.past <- msg:
 		case <-m.ctx.Done():
 			return 0
 		case <-time.After(callTimeout): // viewers are slow: the lease matters more
@@ -229,7 +223,14 @@ func (m *remote) fetch(cursor fanout.Cursor) fanout.Cursor {
 
 // interest asks for the stream for so long; 0: no more.
 func (m *remote) interest(ctx context.Context, ttl time.Duration) error {
+	began := time.Now()
 	_, err := m.call(ctx, verbInterest, call{Lease: m.lease, TTL: ttl.Milliseconds()})
+	if err == nil {
+		was := m.until.Swap(began.Add(ttl).UnixNano())
+		if ttl > 0 && was > began.UnixNano() { // a renewal: the first time more is done, the last time it matters to nobody
+			m.relay.cfg.Hop(time.Since(began) / 2)
+		}
+	}
 	return err
 }
 
@@ -249,6 +250,7 @@ func (m *remote) call(ctx context.Context, verb string, c call) ([]byte, error) 
 func (m *remote) feed() {
 	grace := time.NewTimer(loadGrace)
 	defer grace.Stop()
+	receiver := batch.NewReceiver(m.stream, &m.relay.count)
 	loaded := m.loaded
 	var live chan *nats.Msg
 	for {
@@ -256,44 +258,15 @@ func (m *remote) feed() {
 		case <-m.ctx.Done():
 			return
 		case past := <-m.past:
-			m.write(past)
+			receiver.Past(past)
 			continue
 		case <-loaded:
 		case <-grace.C:
 		case msg := <-live:
-			m.count(msg.Data)
+			receiver.Live(msg.Data)
 			continue
 		}
 		loaded, live = nil, m.in
 		m.stream.Release()
 	}
-}
-
-// count takes a live message.
-func (m *remote) count(data []byte) {
-	if !m.write(data) {
-		return
-	}
-	c, b := &m.relay.count, &m.batch
-	c.Received(len(data), len(b.Packets))
-	if b.Number != 0 && m.number != 0 && b.Number > m.number { // 0: a new sender
-		c.Drop(batch.LostOnBus, int(b.Number-m.number))
-	}
-	m.number = b.Number + 1
-}
-
-// write hands a message to the stream.
-func (m *remote) write(data []byte) bool {
-	b := &m.batch
-	if b.Decode(data) != nil {
-		m.relay.count.Drop(batch.Unreadable, 1)
-		return false
-	}
-	if len(b.Packets) > 0 {
-		m.stream.WritePackets(b.Packets)
-	}
-	for _, r := range b.Reports {
-		m.stream.WriteReport(r)
-	}
-	return true
 }

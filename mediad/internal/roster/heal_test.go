@@ -39,6 +39,10 @@ func TestAGapIsHealedAtOnce(t *testing.T) {
 	tell(t, ha, events.Up, a.live(t, rm, "carol"))
 	awaitIDs(t, hb, "alice", "bob", "carol")
 	awaitIDs(t, ha, "alice", "bob", "carol")
+	// What is told at a node's own is told twice, but opens one gap.
+	if st := b.Stats(); st.Gaps != 1 || st.Heals < 3 || st.Failed != 0 || st.Rooms != 1 {
+		t.Errorf("counted %+v", st)
+	}
 }
 
 func TestAReconnectIsHealedAtOnce(t *testing.T) {

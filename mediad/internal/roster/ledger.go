@@ -65,6 +65,17 @@ func (l *ledger) apply(ev events.Event, now time.Time) bool {
 	return sound(p) && l.put(p, ev.Seq)
 }
 
+// amend takes in what the publisher itself, which is served here, says of its tracks, and reports whether the view has changed. It is no
+// step of the room's history: whatever that says next stands.
+func (l *ledger) amend(p room.Publisher) bool {
+	e := l.pubs[p.FullID]
+	if e == nil || e.pub.Inc != p.Inc || !sound(p) || reflect.DeepEqual(e.pub.Tracks, p.Tracks) {
+		return false
+	}
+	e.pub.Tracks = p.Tracks
+	return true
+}
+
 // gap reports whether something was missed, or is still under way.
 func (l *ledger) gap() bool { return l.solid < l.top }
 

@@ -132,6 +132,38 @@ func TestApplyTellsWhetherSomethingChanged(t *testing.T) {
 	}
 }
 
+// What a publisher says of itself holds for the present incarnation, until Redis says something else.
+func TestAmendments(t *testing.T) {
+	l := newLedger()
+	first := up(t, 0, 10, "a", 5)
+	l.apply(first, start)
+	before := l.view()
+	now := record(t, "a", 5)
+	now.Tracks = []room.Track{{ID: "video0", Layers: []string{"l"}}}
+	older, newer, nobody, bad := now, now, now, now
+	older.Inc, newer.Inc, nobody.FullID = 4, 6, record(t, "b", 5).FullID
+	bad.Tracks = []room.Track{{ID: "video0\r\n"}}
+	for _, p := range []room.Publisher{older, newer, nobody, bad} {
+		if l.amend(p) {
+			t.Errorf("%+v was taken in", p)
+		}
+	}
+	if !l.amend(now) || l.amend(now) {
+		t.Error("an amendment is news once")
+	}
+	if got := l.view().Publishers[now.FullID]; !reflect.DeepEqual(got, now) || before.Publishers[now.FullID].Tracks != nil {
+		t.Errorf("the view has %+v, and the one before %+v", got, before.Publishers[now.FullID])
+	}
+	said := first
+	said.Prev, said.Seq, said.Publisher = 10, 20, now
+	if l.apply(said, start) || l.pubs[now.FullID].seq != 20 {
+		t.Error("told again it is no news, but a step")
+	}
+	if !l.apply(up(t, 20, 30, "a", 5), start) || l.view().Publishers[now.FullID].Tracks != nil {
+		t.Error("what was told later does not stand")
+	}
+}
+
 func TestGapsAreSeen(t *testing.T) {
 	l := newLedger()
 	for _, c := range []struct {

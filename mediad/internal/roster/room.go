@@ -40,6 +40,10 @@ func (h *Room) Tell(kind events.Kind, c store.Change) error {
 	return h.r.bus.Publish(h.t.name, ev)
 }
 
+// Amend makes known on this node, and nowhere else, what tracks a publisher that it serves has now: for what Redis is yet to be told,
+// which may be away. It is passed over when the room does not know p's incarnation. The next thing that is told of p stands in its place.
+func (h *Room) Amend(p room.Publisher) { h.t.amend(p) }
+
 // Close gives the hold back; the last one ends the room's subscription. Views stay readable. Close may be called twice.
 func (h *Room) Close() {
 	if h.closed.CompareAndSwap(false, true) {
@@ -94,12 +98,20 @@ func (t *table) watch() (<-chan struct{}, func()) {
 	}
 }
 
-// apply reports whether the event left a gap.
-func (t *table) apply(ev events.Event) (gap bool) {
+// apply reports whether there is a gap after the event, and whether that has opened it.
+func (t *table) apply(ev events.Event) (gap, opened bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	before := t.ledger.gap()
 	t.after(t.ledger.apply(ev, time.Now()))
-	return t.ledger.gap()
+	gap = t.ledger.gap()
+	return gap, gap && !before
+}
+
+func (t *table) amend(p room.Publisher) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.after(t.ledger.amend(p))
 }
 
 func (t *table) merge(snap store.Snapshot, asked int64, grace time.Duration) {

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"maps"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -43,6 +44,8 @@ type Roster struct {
 	log       *slog.Logger
 	healEvery time.Duration
 	wake      chan struct{} // holds at most one value: look at due
+
+	heals, failed, gaps atomic.Uint64
 
 	mu    sync.Mutex
 	rooms map[room.Name]*table
@@ -134,9 +137,27 @@ func (r *Roster) release(t *table) {
 }
 
 func (r *Roster) apply(t *table, ev events.Event) {
-	if t.apply(ev) {
+	gap, opened := t.apply(ev)
+	if opened {
+		r.gaps.Add(1)
+	}
+	if gap {
 		r.nudge(t, false)
 	}
+}
+
+// Stats is a reading of a Roster's counters since it was made, and how many rooms it follows now.
+type Stats struct {
+	Rooms         int
+	Heals, Failed uint64 // comparisons of a room with Redis that were made, and that could not be made
+	Gaps          uint64 // times that an event showed that one before it was missing, or late
+}
+
+// Stats reads the counters.
+func (r *Roster) Stats() Stats {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return Stats{Rooms: len(r.rooms), Heals: r.heals.Load(), Failed: r.failed.Load(), Gaps: r.gaps.Load()}
 }
 
 // nudge asks Run to heal t soon: for certain, or if by then it has a gap.
@@ -250,12 +271,14 @@ func (r *Roster) heal(ctx context.Context, t *table) error {
 	asked, _ := t.known()
 	snap, err := r.store.Room(ctx, t.name)
 	if err != nil {
+		r.failed.Add(1)
 		return fmt.Errorf("room %s: %w", t.name, err)
 	}
 	if snap.Skipped != t.skipped {
 		t.skipped = snap.Skipped
 		r.log.Warn("records in Redis cannot be understood; another program or version wrote them", "room", t.name.String(), "count", snap.Skipped)
 	}
+	r.heals.Add(1)
 	t.merge(snap, asked, 2*r.healEvery)
 	return nil
 }

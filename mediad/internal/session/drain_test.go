@@ -2,8 +2,8 @@ package session
 
 import (
 	"context"
+	"errors"
 	"log/slog"
-	"net/netip"
 	"testing"
 	"time"
 
@@ -40,12 +40,12 @@ func TestDrain(t *testing.T) {
 	if !asked(viewer) || !asked(publisher) || viewer.Ctx.Err() != nil {
 		t.Error("not asked, or ended")
 	}
-	if got := code(s.registry.admit(netip.Addr{})); got != apierr.Unavailable || s.Ready() == nil {
-		t.Errorf("others are told %q, and the node is ready: %v", got, s.Ready())
+	if err := admit(s.registry); code(err) != apierr.Unavailable || !errors.Is(err, errDraining) {
+		t.Errorf("others are told %v", err)
 	}
 	s.Stay()
-	if err := s.registry.admit(netip.Addr{}); err != nil || s.Ready() != nil {
-		t.Errorf("after it was called off: %v, %v", err, s.Ready())
+	if err := admit(s.registry); err != nil {
+		t.Errorf("after it was called off: %v", err)
 	}
 
 	off, cancel := context.WithCancel(t.Context())

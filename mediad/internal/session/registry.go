@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"errors"
 	"net/netip"
 	"sync"
@@ -8,6 +9,7 @@ import (
 
 	"weever/mediad/internal/player"
 	"weever/mediad/internal/session/life"
+	"weever/mediad/internal/session/turnstile"
 	"weever/shared/apierr"
 	"weever/shared/room"
 	"weever/shared/tokens"
@@ -25,7 +27,8 @@ type registry struct {
 	max          int // sessions; 0: no limit
 	maxPerClient int // of one address; 0: no limit
 
-	gone chan struct{} // capacity 1: a session has ended
+	gone  chan struct{} // capacity 1: a session has ended
+	count turnstile.Count
 
 	mu       sync.Mutex // guards what follows
 	closing  bool
@@ -33,7 +36,7 @@ type registry struct {
 	sessions map[string]running
 	clients  map[netip.Addr]int // how many of sessions each address has
 	kicks    map[kicked]kick    // of the last minutes: they hold for sessions that were under way, too
-	alive    sync.WaitGroup     // one per session; added to under mu while not closing
+	alive    sync.WaitGroup     // one per session and POST; added to under mu while not closing
 }
 
 // running is one session; player is nil when it has a control channel.
@@ -61,37 +64,27 @@ func newRegistry(maxSessions, maxPerClient int) *registry {
 	}
 }
 
-// ready is nil while new sessions are taken, else says why not.
-func (g *registry) ready() error {
+// enter is the begin of a POST, leave its end: what it may have written is then in the hands of its session, or taken back. It reserves
+// nothing; it refuses early what start would refuse later, before any work is done.
+func (g *registry) enter(client netip.Addr) (leave func(), err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	switch {
-	case g.closing:
-		return errShutdown
-	case g.draining:
-		return errDraining
-	case g.max > 0 && len(g.sessions) >= g.max:
-		return errFull
+	if err := g.admitLocked(client); err != nil {
+		return nil, err
 	}
-	return nil
-}
-
-// admit reserves nothing; it refuses early what start would refuse later, before any work is done.
-func (g *registry) admit(client netip.Addr) error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.admitLocked(client)
+	g.alive.Add(1)
+	return g.alive.Done, nil
 }
 
 func (g *registry) admitLocked(client netip.Addr) error {
 	if g.closing {
-		return apierr.New(apierr.Unavailable, "this node is shutting down; try again, another will answer").After(time.Second)
+		return apierr.Wrap(apierr.Unavailable, errShutdown, "this node is shutting down; try again, another will answer").After(time.Second)
 	}
 	if g.draining {
-		return apierr.New(apierr.Unavailable, "this node is being emptied; try again, another will answer").After(time.Second)
+		return apierr.Wrap(apierr.Unavailable, errDraining, "this node is being emptied; try again, another will answer").After(time.Second)
 	}
 	if g.max > 0 && len(g.sessions) >= g.max {
-		return apierr.New(apierr.Unavailable, "this node is full; try again, another may answer").After(time.Second)
+		return apierr.Wrap(apierr.Unavailable, errFull, "this node has the %d sessions that it may have; try again, another may answer", g.max).After(time.Second)
 	}
 	if g.maxPerClient > 0 && client.IsValid() && g.clients[client] >= g.maxPerClient {
 		return apierr.New(apierr.TooMany, "this address has %d sessions here already; end one first", g.clients[client]).After(time.Second)
@@ -108,13 +101,14 @@ func (g *registry) start(r running, run func()) error {
 		return err
 	}
 	if g.kicks[kicked{who.Role, who.Room, who.Full.ID()}].inc > who.Inc {
-		return apierr.New(apierr.BadToken, "the token was revoked")
+		return apierr.Wrap(apierr.BadToken, errKicked, "the token was revoked")
 	}
 	g.sessions[who.Session] = r
 	g.clients[who.Client]++
 	g.alive.Go(func() {
 		run()
 		r.Over()
+		g.count.Ended(who.Role, ended(context.Cause(r.Ctx)))
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		delete(g.sessions, who.Session)
@@ -136,7 +130,7 @@ func (g *registry) close() {
 	g.closing = true
 }
 
-// wait returns when no session runs any more; close must have been called.
+// wait returns when no session runs any more, nor a POST that could begin one; close must have been called.
 func (g *registry) wait() { g.alive.Wait() }
 
 // find gives the session if it runs here, and is not about to end, under that very role, room and full id.

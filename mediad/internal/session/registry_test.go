@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/pion/webrtc/v4"
 
@@ -30,11 +31,20 @@ func guest(t *testing.T, full, session string, inc int64, client string) running
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = pc.GracefulClose() })
-	return running{Life: life.New(context.Background(), id, pc)}
+	return running{Life: life.New(context.Background(), id, pc, life.NewClock(time.Now(), life.Times{}))}
 }
 
 // stay registers r until its end.
 func stay(g *registry, r running) error { return g.start(r, func() { <-r.Ctx.Done() }) }
+
+// admit asks whether a POST would be let in.
+func admit(g *registry) error {
+	leave, err := g.enter(netip.Addr{})
+	if err == nil {
+		leave()
+	}
+	return err
+}
 
 func code(err error) apierr.Code {
 	if err == nil {
@@ -61,12 +71,12 @@ func TestHowManyMayStay(t *testing.T) {
 			t.Errorf("session %s: %q, want %q", c.guest.ID.Session, got, c.want)
 		}
 	}
-	if n := g.counts(); n[room.Sub] != 3 || n[room.Pub] != 0 || !errors.Is(g.ready(), errFull) {
-		t.Errorf("%v, %v", n, g.ready())
+	if n, err := g.counts(), admit(g); n[room.Sub] != 3 || n[room.Pub] != 0 || !errors.Is(err, errFull) {
+		t.Errorf("%v, %v", n, err)
 	}
 	g.close()
-	if !errors.Is(g.ready(), errShutdown) || code(g.admit(netip.Addr{})) != apierr.Unavailable {
-		t.Errorf("closed: %v", g.ready())
+	if err := admit(g); !errors.Is(err, errShutdown) || code(err) != apierr.Unavailable {
+		t.Errorf("closed: %v", err)
 	}
 	for _, r := range guests {
 		r.guest.End(errShutdown)
@@ -74,6 +84,29 @@ func TestHowManyMayStay(t *testing.T) {
 	g.wait()
 	if n := g.counts(); len(n) != 0 || len(g.clients) != 0 {
 		t.Errorf("%v are left", n)
+	}
+}
+
+// A node that ends waits for the POSTs that are under way: they may have left a record, and take it back.
+func TestTheEndWaitsForPosts(t *testing.T) {
+	t.Parallel()
+	g := newRegistry(0, 0)
+	leave, err := g.enter(netip.Addr{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.close()
+	taken := false
+	go func() {
+		defer leave()
+		if err := stay(g, guest(t, "alice", "1", 1, "192.0.2.1")); code(err) != apierr.Unavailable {
+			t.Errorf("a POST under way: %v", err)
+		}
+		taken = true // its record is taken back
+	}()
+	g.wait()
+	if !taken {
+		t.Error("it waited for nobody")
 	}
 }
 

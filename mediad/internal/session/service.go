@@ -19,6 +19,7 @@ import (
 	"weever/mediad/internal/session/life"
 	"weever/mediad/internal/session/publisher"
 	"weever/mediad/internal/session/viewer"
+	"weever/mediad/internal/session/viewer/outlet"
 	"weever/mediad/internal/talk"
 	"weever/shared/apierr"
 	"weever/shared/auth"
@@ -59,6 +60,8 @@ type Config struct {
 	Talk         *talk.Hub
 	ResumeWindow time.Duration // how long an away publisher's sections wait
 	MaxSessions  int           // above: Unavailable; 0: no limit
+	Pubs, Subs   life.Times    // told how long things take
+	Admit        func() error  // asked at each POST that there would be room for; nil: always
 	MaxPerClient int           // sessions of one address; above: TooMany; 0: no limit
 	Log          *slog.Logger
 }
@@ -73,23 +76,25 @@ type Service struct {
 	viewers    viewer.Config
 	registry   *registry
 	debts      debts
+	load       func() error // Config.Admit
+	tracks     *outlet.Book
 }
 
 // New makes a Service. Sessions can be started before Run is called.
 func New(cfg Config) *Service {
 	base, stop := context.WithCancelCause(context.Background())
 	s := &Service{
-		instance: cfg.Owner.Instance, log: cfg.Log, stop: stop,
+		instance: cfg.Owner.Instance, log: cfg.Log, stop: stop, load: cfg.Admit, tracks: new(outlet.Book),
 		sources:  player.NewSources(base, cfg.Store.CountSubscribers, cfg.Relay.Meter),
 		registry: newRegistry(cfg.MaxSessions, cfg.MaxPerClient),
 	}
 	s.publishers = publisher.Config{
 		Base: base, Owner: cfg.Owner, Store: cfg.Store, Roster: cfg.Roster, Relay: cfg.Relay, Peers: cfg.Peers,
-		ResumeWindow: cfg.ResumeWindow, Owe: s.debts.owe, Log: cfg.Log,
+		ResumeWindow: cfg.ResumeWindow, Times: cfg.Pubs, Owe: s.debts.owe, Log: cfg.Log,
 	}
 	s.viewers = viewer.Config{
 		Base: base, Owner: cfg.Owner, Store: cfg.Store, Roster: cfg.Roster, Relay: cfg.Relay, Peers: cfg.Peers,
-		Sources: s.sources, Talk: cfg.Talk, Owe: s.debts.owe, Log: cfg.Log,
+		Sources: s.sources, Talk: cfg.Talk, Times: cfg.Subs, Tracks: s.tracks, Owe: s.debts.owe, Log: cfg.Log,
 	}
 	return s
 }
@@ -117,13 +122,28 @@ func (s *Service) Run(ctx context.Context) error {
 	return ctx.Err()
 }
 
+// busy refuses what the node's load forbids.
+func (s *Service) busy() error {
+	if s.load == nil {
+		return nil
+	}
+	return overloaded(s.load())
+}
+
 // Publish answers an offer to publish. The session is pending until its first packet; if that does not come within 15 s, nothing
 // has changed for anybody.
-func (s *Service) Publish(ctx context.Context, e Entry) (*Answer, error) {
-	if err := s.registry.admit(e.Client); err != nil {
+func (s *Service) Publish(ctx context.Context, e Entry) (answer *Answer, err error) {
+	defer func() { s.registry.count.Joined(room.Pub, outcome(ctx, answer, err)) }()
+	e.Began = time.Now()
+	leave, err := s.registry.enter(e.Client)
+	if err != nil {
 		return nil, err
 	}
-	p, answer, err := publisher.New(ctx, s.publishers, e, newID(s.instance))
+	defer leave()
+	if err := s.busy(); err != nil {
+		return nil, err
+	}
+	p, made, err := publisher.New(ctx, s.publishers, e, newID(s.instance))
 	if err != nil {
 		return nil, err
 	}
@@ -131,17 +151,25 @@ func (s *Service) Publish(ctx context.Context, e Entry) (*Answer, error) {
 		p.Discard(err)
 		return nil, err
 	}
-	return answer, nil
+	p.Clock.Answered()
+	return made, nil
 }
 
 // Subscribe answers an offer to receive. With an m=application section it is a multistream session, which is sent the whole
 // room by renegotiation; without, it is a WHEP player with at most one audio and one video, and NobodyLive if there is nothing
 // to play.
-func (s *Service) Subscribe(ctx context.Context, e Entry, opt SubOptions) (*Answer, error) {
-	if err := s.registry.admit(e.Client); err != nil {
+func (s *Service) Subscribe(ctx context.Context, e Entry, opt SubOptions) (answer *Answer, err error) {
+	defer func() { s.registry.count.Joined(room.Sub, outcome(ctx, answer, err)) }()
+	e.Began = time.Now()
+	leave, err := s.registry.enter(e.Client)
+	if err != nil {
 		return nil, err
 	}
-	v, answer, err := viewer.New(ctx, s.viewers, e, opt, newID(s.instance))
+	defer leave()
+	if err := s.busy(); err != nil {
+		return nil, err
+	}
+	v, made, err := viewer.New(ctx, s.viewers, e, opt, newID(s.instance))
 	if err != nil {
 		return nil, err
 	}
@@ -149,7 +177,8 @@ func (s *Service) Subscribe(ctx context.Context, e Entry, opt SubOptions) (*Answ
 		v.Discard(err)
 		return nil, err
 	}
-	return answer, nil
+	v.Clock.Answered()
+	return made, nil
 }
 
 // End ends a session. On return its connection is closed and answers nothing any more (RFC 7675 section 5.2), and nobody finds the
@@ -207,9 +236,6 @@ func (s *Service) Kick(rec tokens.KickRecord) { s.registry.kick(rec) }
 
 // Instance names this process; the ids of its sessions end in it.
 func (s *Service) Instance() string { return s.instance }
-
-// Ready is nil while new sessions are taken, else says why not.
-func (s *Service) Ready() error { return s.registry.ready() }
 
 // Counts gives the number of running sessions.
 func (s *Service) Counts() (publishers, viewers int) {

@@ -96,6 +96,14 @@ func (r *Reloader) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error
 	return r.current.Load(), nil
 }
 
+// Valid is nil until the certificate in force expires; then it says since when clients refuse it. It never waits.
+func (r *Reloader) Valid(context.Context) error {
+	if until := r.current.Load().Leaf.NotAfter; time.Now().After(until) {
+		return fmt.Errorf("tlsconf: %s has expired at %v", r.conf.CertFile, until)
+	}
+	return nil
+}
+
 // Server returns the TLS settings of a listener that serves the certificate in force: TLS 1.2 or newer.
 func (r *Reloader) Server() *tls.Config {
 	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: r.GetCertificate}

@@ -33,8 +33,9 @@ type Config struct {
 // Mux is the opened port. It implements ice.UDPMux. Its methods may be called by any goroutine.
 type Mux struct {
 	*ice.MultiUDPMuxDefault
-	addrs []netip.AddrPort
-	drops [numDrops]atomic.Uint64
+	addrs   []netip.AddrPort
+	sockets []*socket // fixed after Listen
+	drops   [numDrops]atomic.Uint64
 
 	mu       sync.Mutex
 	sessions map[string]*sources // by user fragment, as long as they have connections
@@ -64,7 +65,9 @@ func Listen(cfg Config) (*Mux, error) {
 		local := conn.LocalAddr().(*net.UDPAddr).AddrPort() //nolint:forcetypeassert // a UDPConn's address is one
 		port = int(local.Port())
 		m.addrs = append(m.addrs, local)
-		muxes = append(muxes, ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: conn, Logger: pionlog.New(cfg.Log).NewLogger("udp")}))
+		counted := &socket{UDPConn: conn}
+		m.sockets = append(m.sockets, counted)
+		muxes = append(muxes, ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: counted, Logger: pionlog.New(cfg.Log).NewLogger("udp")}))
 	}
 	m.MultiUDPMuxDefault = ice.NewMultiUDPMuxDefault(muxes...)
 	return m, nil

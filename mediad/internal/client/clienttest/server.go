@@ -52,6 +52,9 @@ func New(tb testing.TB, token string) *Server {
 	web := httptest.NewServer(mux)
 	s.URL, s.Client = web.URL, web.Client()
 	tb.Cleanup(func() {
+		// First, and it waits for the POSTs under way: pion makes a new ICE agent, which nobody ends, for a connection that is
+		// closed before it has one.
+		web.Close()
 		s.mu.Lock()
 		var open []*session
 		for _, e := range s.sessions {
@@ -62,7 +65,6 @@ func New(tb testing.TB, token string) *Server {
 			s.end(e)
 		}
 		s.tasks.Wait()
-		web.Close()
 	})
 	return s
 }

@@ -28,6 +28,8 @@ type Config struct {
 	client.Config
 	// First is where the first session is opened, in place of URL: it lets a test choose the node. Empty: at URL, too.
 	First string
+	// Pulse is for how long a node may leave a PING unanswered before its session is given up; 0: until ICE gives it up.
+	Pulse time.Duration
 }
 
 // line is one publisher or subscriber. S is its kind of session.
@@ -36,7 +38,8 @@ type line[S any] struct {
 	open func(context.Context, client.Config) (S, error)
 	base func(S) *client.Session
 	// settle waits until old, which was asked to go or has ended, is needed no more. It is false when next has ended before that.
-	settle func(ctx context.Context, old, next S) bool
+	settle  func(ctx context.Context, old, next S) bool
+	overlap bool // a session is to live until the next one has taken over
 
 	stop context.CancelFunc
 	done chan struct{} // closed when all sessions are over
@@ -44,6 +47,7 @@ type line[S any] struct {
 	mu       sync.Mutex // guards what follows
 	current  S
 	sessions int
+	lost     int
 	err      error
 }
 
@@ -78,6 +82,13 @@ func (l *line[S]) Sessions() int {
 	return l.sessions
 }
 
+// Lost is the number of sessions that ended before another one had taken over.
+func (l *line[S]) Lost() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lost
+}
+
 // Err says why it has given up; nil while it has not.
 func (l *line[S]) Err() error {
 	l.mu.Lock()
@@ -91,11 +102,21 @@ func (l *line[S]) Close() {
 	<-l.done
 }
 
+func (l *line[S]) lose() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lost++
+}
+
 func (l *line[S]) run(ctx context.Context, s S) {
 	defer close(l.done)
 	for {
 		if l.wait(ctx, l.base(s)); ctx.Err() != nil {
 			break
+		}
+		lost := l.base(s).Err() != nil
+		if lost {
+			l.lose()
 		}
 		next, err := l.replace(ctx, s)
 		if err != nil { // what there is is used to its end
@@ -104,6 +125,9 @@ func (l *line[S]) run(ctx context.Context, s S) {
 			l.mu.Unlock()
 			<-ctx.Done()
 			break
+		}
+		if l.overlap && !lost && over(l.base(s)) {
+			l.lose()
 		}
 		l.base(s).Hangup()
 		s = next
@@ -119,6 +143,13 @@ func (l *line[S]) run(ctx context.Context, s S) {
 
 // wait returns when the session cannot stay as it is: it was asked to move or has ended, or ctx has.
 func (l *line[S]) wait(ctx context.Context, s *client.Session) {
+	if l.cfg.Pulse > 0 {
+		beating, stop := context.WithCancel(ctx)
+		var beat sync.WaitGroup
+		beat.Go(func() { pulse(beating, s, l.cfg.Pulse) })
+		defer beat.Wait()
+		defer stop()
+	}
 	_, _ = s.Await(ctx, func(m control.Message) bool {
 		_, move := m.(control.Reconnect)
 		return move

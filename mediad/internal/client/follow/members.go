@@ -54,8 +54,9 @@ func Subscribe(ctx context.Context, cfg Config, audio, video int) (*Subscriber, 
 		open: func(ctx context.Context, c client.Config) (*client.Subscriber, error) {
 			return client.Subscribe(ctx, c, audio, video)
 		},
-		base:   func(s *client.Subscriber) *client.Session { return s.Session },
-		settle: settleSubscriber,
+		base:    func(s *client.Subscriber) *client.Session { return s.Session },
+		settle:  settleSubscriber,
+		overlap: true,
 	}
 	if err := s.begin(ctx); err != nil {
 		return nil, err

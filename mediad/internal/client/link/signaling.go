@@ -99,6 +99,10 @@ func (s *signaling) answer(offer string, before func(*sdp.SessionDescription), s
 		return fmt.Errorf("the server's offer is not SDP: %w", err)
 	}
 	before(&d)
+	offer, err := parked(&d)
+	if err != nil {
+		return fmt.Errorf("the server's offer cannot be written back: %w", err)
+	}
 	if err := s.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: offer}); err != nil {
 		return fmt.Errorf("the server's offer cannot be applied: %w", err)
 	}
@@ -111,6 +115,21 @@ func (s *signaling) answer(offer string, before func(*sdp.SessionDescription), s
 	}
 	s.rounds++
 	return send(answer.SDP)
+}
+
+// parked is a server's offer as pion is told of it: sections that are inactive, for nobody is on them just now, say recvonly. We have
+// nothing to send, so the answer is inactive all the same; but at an inactive one pion would stop a receiver that was not used yet, and
+// never start it again.
+func parked(d *sdp.SessionDescription) (string, error) {
+	for _, m := range d.MediaDescriptions {
+		for i, a := range m.Attributes {
+			if a.Key == sdp.AttrKeyInactive {
+				m.Attributes[i] = sdp.NewPropertyAttribute(sdp.AttrKeyRecvOnly)
+			}
+		}
+	}
+	b, err := d.Marshal()
+	return string(b), err
 }
 
 // restart is an ICE restart by PATCH (RFC 9725 section 4.3.3). exchange carries our fragment to the server and brings its own.

@@ -31,7 +31,7 @@ func (c Codec) Clock() uint32 {
 	return 90000
 }
 
-const width, height = 640, 480 // what the key frames claim
+const width, height = 640, 480 // what the key frames claim, unless they are told to shrink it
 
 // overhead is the room that a codec's headers need at the head of any payload, and a little data behind them.
 const overhead = 40
@@ -48,6 +48,7 @@ type place struct {
 	key     bool
 	picture uint16 // number of the frame, for codecs that carry it
 	i, n    int    // packet i of n
+	shrink  int    // so often is the size that a key frame claims halved
 }
 
 func (p place) first() bool { return p.i == 0 }
@@ -85,8 +86,8 @@ func writeVP8(b []byte, p place) {
 	b[4], b[5], b[6] = byte(tag), byte(tag>>8), byte(tag>>16)
 	if p.key {
 		copy(b[7:], "\x9d\x01\x2a")
-		binary.LittleEndian.PutUint16(b[10:], width)
-		binary.LittleEndian.PutUint16(b[12:], height)
+		binary.LittleEndian.PutUint16(b[10:], width>>p.shrink)
+		binary.LittleEndian.PutUint16(b[12:], height>>p.shrink)
 	}
 }
 
@@ -98,8 +99,8 @@ func writeVP9(b []byte, p place) {
 	head := b[3:]
 	if structure {
 		head[0] = 0x10 // one spatial layer, with its size
-		binary.BigEndian.PutUint16(head[1:], width)
-		binary.BigEndian.PutUint16(head[3:], height)
+		binary.BigEndian.PutUint16(head[1:], width>>p.shrink)
+		binary.BigEndian.PutUint16(head[3:], height>>p.shrink)
 		head = head[5:]
 	}
 	if p.first() {

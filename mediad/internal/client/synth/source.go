@@ -38,6 +38,7 @@ type Config struct {
 	FPS      int           // frames a second of video, 1 to 120: 30
 	Packets  int           // packets of a frame, 1 to 64: 6; 1 for audio
 	Size     int           // payload bytes of a packet, 60 to 1400: 1200; 120 for audio
+	Shrink   int           // 0 to 4: how often the size is halved that key frames of VP8 and VP9 claim, 640 × 480
 	KeyEvery time.Duration // a key frame this often; 0: only the first frame and on request
 }
 
@@ -85,6 +86,7 @@ func New(cfg Config) (*Source, error) {
 		{"frames per second", cfg.FPS, 1, 120},
 		{"packets per frame", cfg.Packets, 1, 64},
 		{"payload size", cfg.Size, overhead + stampSize, 1400},
+		{"shrink", cfg.Shrink, 0, 4},
 	} {
 		if v.value < v.low || v.value > v.high {
 			errs = append(errs, fmt.Errorf("%s %d: must be %d to %d", v.what, v.value, v.low, v.high))
@@ -199,7 +201,7 @@ func (s *Source) Next() []rtp.Packet {
 			SequenceNumber: s.seq,
 			Timestamp:      s.base + uint32(ticks), //nolint:gosec // wraps, as RTP timestamps do
 		}
-		writeHeaders(s.cfg.Codec, p.Payload, place{key: key, picture: s.picture & 0x7fff, i: i, n: len(s.packets)})
+		writeHeaders(s.cfg.Codec, p.Payload, place{key: key, picture: s.picture & 0x7fff, i: i, n: len(s.packets), shrink: s.cfg.Shrink})
 		s.seq++
 	}
 	s.picture++

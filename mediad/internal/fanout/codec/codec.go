@@ -45,6 +45,25 @@ func Of(mediaType string) Codec {
 	return Unknown
 }
 
+// Label names a media type in metrics. There are few names, whatever a publisher says of its codec.
+func Label(mediaType string) string {
+	switch c := Of(mediaType); {
+	case strings.EqualFold(mediaType, "audio/opus"):
+		return "opus"
+	case c == VP8:
+		return "vp8"
+	case c == VP9:
+		return "vp9"
+	case c == H264:
+		return "h264"
+	case c == H265:
+		return "h265"
+	case c == AV1:
+		return "av1"
+	}
+	return "other"
+}
+
 // Desc is what the first bytes of one payload say. The zero value says nothing. It is small and refers to the payload by
 // offsets only, so that it can be stored beside it.
 type Desc struct {

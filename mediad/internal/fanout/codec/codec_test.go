@@ -279,6 +279,18 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
+// TestLabelsAreFew: a publisher's words do not become names of time series.
+func TestLabelsAreFew(t *testing.T) {
+	for mime, want := range map[string]string{
+		"video/VP8": "vp8", "video/vp9": "vp9", "video/H264": "h264", "video/H265": "h265", "video/AV1": "av1", "audio/Opus": "opus",
+		"audio/PCMU": "other", "video/mine": "other", "": "other",
+	} {
+		if got := Label(mime); got != want {
+			t.Errorf("%q is called %q, want %q", mime, got, want)
+		}
+	}
+}
+
 func BenchmarkRead(b *testing.B) {
 	for _, name := range []string{"vp8", "vp9", "h264", "av1"} {
 		b.Run(name, func(b *testing.B) {

@@ -151,6 +151,9 @@ func (t *Track) sendAgain(seq uint64) (size int, ok bool) {
 		return len(payload), true
 	}
 	t.stats.Resent++
+	if ssrc == o.rtxSSRC {
+		t.stats.ResentRTX++
+	}
 	t.stats.ResentBytes += uint64(len(payload))
 	return len(payload), true
 }

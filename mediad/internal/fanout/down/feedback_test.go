@@ -63,7 +63,8 @@ func TestResend(t *testing.T) {
 						t.Errorf("packet %d came with payload %x, was %x", i, got.payload, lost.payload)
 					}
 				}
-				if st := track.Stats(); st.Resent != 3 || st.Nacks != 3 || st.Packets != uint64(len(packets)) {
+				onRTX := map[bool]uint64{true: 3}[rtx != 0]
+				if st := track.Stats(); st.Resent != 3 || st.ResentRTX != onRTX || st.Nacks != 3 || st.Packets != uint64(len(packets)) {
 					t.Errorf("stats %+v", st)
 				}
 			})

@@ -52,7 +52,7 @@ func (r *run) jumps(p *fanout.Packet) bool {
 // follow returns the run that begins with p: sequence numbers go on by one, timestamps by the time that has passed: sound at least by
 // a packet, for it must not overlap, pictures at least by a millisecond. More would make the output's clock run ahead with each switch.
 func (t *Track) follow(s *source, p *fanout.Packet) run {
-	r := run{clock: s.stream.Clock(), pt: uint8(s.format.params.PayloadType), rtx: s.format.rtx, first: p.Index, newest: p.Index}
+	r := run{clock: s.stream.Clock(), pt: uint8(s.format.Params.PayloadType), rtx: s.format.RTX, first: p.Index, newest: p.Index}
 	begin := p.Timestamp
 	if t.last.seq == 0 {
 		// Far from the wrap, which a receiver that misses the first packets would not notice (RFC 3711 section 3.3.1).

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"weever/mediad/internal/fanout"
+	"weever/mediad/internal/fanout/down/format"
 	"weever/mediad/internal/fanout/drop"
 )
 
@@ -25,7 +26,7 @@ type source struct {
 	stream  *fanout.Stream
 	release func()
 	detach  func() // nil: not attached
-	format  format
+	format  format.Format
 	fits    bool      // format is one that the viewer negotiated
 	since   time.Time // waits for a packet to begin with
 	wished  time.Time // last asked for a key frame
@@ -90,7 +91,7 @@ func (t *Track) attach() {
 	}
 	now := time.Now()
 	s.since, s.wished = now, now
-	s.format, s.fits = t.best(s.stream)
+	s.format, s.fits = t.out.formats.Best(s.stream.Codec(), s.stream.Fmtp())
 	if t.cur == nil || now.Sub(t.last.at) > freshAfter {
 		s.detach = s.stream.Attach(s)
 		return
@@ -208,6 +209,9 @@ func (t *Track) begin(s *source, p *fanout.Packet, f *freed) bool {
 	if t.send(p) {
 		f.drop(t.cur)
 		t.cur, t.next = s, nil
+		if t.cfg.Began != nil {
+			t.cfg.Began(time.Since(s.since))
+		}
 		return true
 	}
 	t.run = before

@@ -7,8 +7,6 @@ package down
 import (
 	"errors"
 	"math/rand/v2"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,7 +16,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"weever/mediad/internal/fanout"
-	"weever/mediad/internal/fanout/codec"
+	"weever/mediad/internal/fanout/down/format"
 	"weever/mediad/internal/fanout/drop"
 	"weever/mediad/internal/fanout/headerext"
 )
@@ -33,6 +31,11 @@ type Config struct {
 
 	// WriteRTCP sends to the viewer: PeerConnection.WriteRTCP. It must not block. May be nil: no sender reports then.
 	WriteRTCP func([]rtcp.Packet) error
+
+	// Began is told each time that a stream's first packet was written, of video the first of a key frame, with how long that was
+	// waited for: since the stream was set and the transport up, or since the stream jumped. It must not block, allocate or call
+	// the track. May be nil.
+	Began func(waited time.Duration)
 }
 
 // Track is one outgoing track of one viewer; it implements webrtc.TrackLocal.
@@ -67,17 +70,11 @@ type output struct {
 	ssrc    uint32
 	rtxSSRC uint32 // 0: no retransmission stream
 	ids     headerext.IDs
-	formats []format
+	formats format.List
 
 	header rtp.Header // reused for every packet
 	ext    [2]byte    // backs the header's extensions
 	buf    []byte     // a payload that had to be changed; made on first use
-}
-
-// format is one codec that the viewer can be sent.
-type format struct {
-	params webrtc.RTPCodecParameters
-	rtx    uint8 // payload type of its retransmissions, 0: none
 }
 
 // New returns a track that is not bound and shows nothing.
@@ -112,7 +109,7 @@ func (t *Track) Kind() webrtc.RTPCodecType { return t.cfg.Kind }
 func (t *Track) Bind(ctx webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	formats := formatsOf(ctx.CodecParameters())
+	formats := format.Of(ctx.CodecParameters())
 	if len(formats) == 0 {
 		return webrtc.RTPCodecParameters{}, webrtc.ErrUnsupportedCodec
 	}
@@ -122,11 +119,11 @@ func (t *Track) Bind(ctx webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, e
 	t.bound = true
 	t.attach()
 	if want := t.wanted(); want != nil {
-		if f, fits := t.best(want.stream); fits {
-			return f.params, nil
+		if f, fits := t.out.formats.Best(want.stream.Codec(), want.stream.Fmtp()); fits {
+			return f.Params, nil
 		}
 	}
-	return formats[0].params, nil
+	return formats[0].Params, nil
 }
 
 // Unbind is called by pion when the track's sender stops or gets another track.
@@ -181,14 +178,15 @@ func (t *Track) Pause(on bool) {
 func (t *Track) Accepts(mediaType, fmtp string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	_, m := t.match(mediaType, fmtp)
-	return m != codec.None
+	_, fits := t.out.formats.Best(mediaType, fmtp)
+	return fits
 }
 
 // Stats is a reading of a track's counters since it was made, and of the viewer's last report.
 type Stats struct {
 	Packets, Bytes       uint64 // sent, without retransmissions; payload bytes
 	Resent, ResentBytes  uint64
+	ResentRTX            uint64 // of Resent, those on the retransmission stream
 	Nacks, KeyframeAsked uint64 // packets asked for again; PLI and FIR
 
 	Lost         uint32        // packets, cumulative (RFC 3550 section 6.4.1)
@@ -196,7 +194,7 @@ type Stats struct {
 	Jitter       time.Duration // as the viewer measures it
 	RTT          time.Duration // 0: not known yet
 
-	Waiting bool // a stream is set, but has had no packet to begin with
+	Waiting bool // a stream is set and not paused, but has had no packet to begin with
 	Drops   drop.Counts
 }
 
@@ -204,39 +202,8 @@ type Stats struct {
 func (t *Track) Stats() Stats {
 	t.mu.Lock()
 	st := t.stats
-	st.Waiting = t.next != nil
+	st.Waiting = t.next != nil && !t.paused
 	t.mu.Unlock()
 	st.Drops = t.drops.Read()
 	return st
-}
-
-// best finds the format that takes s best; the caller holds mu.
-func (t *Track) best(s *fanout.Stream) (best format, fits bool) {
-	best, grade := t.match(s.Codec(), s.Fmtp())
-	return best, grade != codec.None
-}
-
-func (t *Track) match(mediaType, fmtp string) (best format, grade codec.Match) {
-	for _, f := range t.out.formats {
-		if m := codec.Matches(mediaType, fmtp, f.params.MimeType, f.params.SDPFmtpLine); m > grade {
-			best, grade = f, m
-		}
-	}
-	return best, grade
-}
-
-// formatsOf lists the codecs with their retransmission payload types (RFC 4588 section 8.1).
-func formatsOf(params []webrtc.RTPCodecParameters) (formats []format) {
-	rtx := make(map[string]uint8)
-	for _, p := range params {
-		if strings.HasSuffix(strings.ToLower(p.MimeType), "/rtx") {
-			rtx[codec.Param(p.SDPFmtpLine, "apt", "")] = uint8(p.PayloadType)
-		}
-	}
-	for _, p := range params {
-		if !strings.HasSuffix(strings.ToLower(p.MimeType), "/rtx") {
-			formats = append(formats, format{params: p, rtx: rtx[strconv.Itoa(int(p.PayloadType))]})
-		}
-	}
-	return formats
 }

@@ -232,10 +232,16 @@ func TestPause(t *testing.T) {
 	if n := p.stream.Stats().Sinks; n != 0 {
 		t.Errorf("%d sinks while paused", n)
 	}
+	if track.Stats().Waiting {
+		t.Error("it waits while it is to be silent")
+	}
 	p.seq++ // a hole: no replay
 	p.frame(false, 1)
 	track.Pause(false)
 	p.frame(false, 1)
+	if !track.Stats().Waiting {
+		t.Error("it does not wait for a key frame")
+	}
 	p.frame(true, 1)
 	packets := w.take()
 	if len(packets) != 2 {

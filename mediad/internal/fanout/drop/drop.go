@@ -44,15 +44,28 @@ func (d Reason) String() string { return names[d] }
 // Counts is a reading of Counters: how often each reason occurred.
 type Counts [reasons]uint64
 
-// Named yields every reason with its count.
-func (d *Counts) Named() iter.Seq2[string, uint64] {
+// AtStream yields the reasons that a Stream counts, with their counts.
+func (d *Counts) AtStream() iter.Seq2[string, uint64] { return d.named(0, Waiting) }
+
+// AtViewer yields the reasons that an outgoing track counts, with their counts.
+func (d *Counts) AtViewer() iter.Seq2[string, uint64] { return d.named(Waiting, reasons) }
+
+func (d *Counts) named(from, to Reason) iter.Seq2[string, uint64] {
 	return func(yield func(string, uint64) bool) {
-		for i, n := range d {
-			if !yield(names[i], n) {
+		for i := from; i < to; i++ {
+			if !yield(names[i], d[i]) {
 				return
 			}
 		}
 	}
+}
+
+// Plus adds another reading.
+func (d Counts) Plus(other Counts) Counts {
+	for i, n := range other {
+		d[i] += n
+	}
+	return d
 }
 
 // Counters counts drops by reason. The zero value is ready; all methods may be called by any goroutine at any time.

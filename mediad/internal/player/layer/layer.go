@@ -3,6 +3,7 @@ package layer
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -139,15 +140,14 @@ func choices(layers []Layer) string {
 func (w Wish) NeedsSizes() bool { return w.Rid == "" && (w.MaxWidth != nil || w.MaxHeight != nil) }
 
 // Choose gives the rid of the layer, out of layers that are listed best first; false leaves the choice to the node. A rid that is not
-// there any more leaves it to the node, too. Of limits it is the best layer within them, or the least if none is; as long as no size is
-// known they limit nothing.
-func (w Wish) Choose(layers []Layer) (rid string, ok bool) {
+// there at the moment is stood in for by the best of those below it, or the least if there is none: whoever chose it has no use for
+// more. below names those below it, as far as that is known. Of limits it is the best layer within them, or the
+// least if none is; as long as no size is known they limit nothing.
+func (w Wish) Choose(layers []Layer, below []string) (rid string, ok bool) {
+	if w.Rid != "" {
+		return w.named(layers, below)
+	}
 	if !w.NeedsSizes() {
-		for _, l := range layers {
-			if l.Rid == w.Rid && w.Rid != "" {
-				return l.Rid, true
-			}
-		}
 		return "", false
 	}
 	sized := false
@@ -162,6 +162,21 @@ func (w Wish) Choose(layers []Layer) (rid string, ok bool) {
 	}
 	if !sized {
 		return "", false
+	}
+	return layers[len(layers)-1].Rid, true
+}
+
+// named is Choose for a wish that names a layer.
+func (w Wish) named(layers []Layer, below []string) (rid string, ok bool) {
+	if len(layers) == 0 || layers[0].Rid == "" {
+		return "", false
+	}
+	is := func(l Layer) bool { return l.Rid == w.Rid }
+	lower := func(l Layer) bool { return slices.Contains(below, l.Rid) }
+	for _, fits := range []func(Layer) bool{is, lower} {
+		if n := slices.IndexFunc(layers, fits); n >= 0 {
+			return layers[n].Rid, true
+		}
 	}
 	return layers[len(layers)-1].Rid, true
 }

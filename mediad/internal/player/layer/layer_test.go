@@ -94,6 +94,7 @@ func TestCheck(t *testing.T) {
 }
 
 func TestChoose(t *testing.T) {
+	below := map[string][]string{"h": {"m", "l"}, "m": {"l"}}
 	for name, c := range map[string]struct {
 		wish   Wish
 		layers []Layer
@@ -103,7 +104,13 @@ func TestChoose(t *testing.T) {
 		"nothing":                    {Wish{}, three, "", false},
 		"a rid":                      {Wish{Rid: "m"}, three, "m", true},
 		"a rid before limits":        {Wish{Rid: "h", MaxWidth: ptr(1)}, three, "h", true},
-		"a rid that is gone":         {Wish{Rid: "q"}, three, "", false},
+		"the least is not there":     {Wish{Rid: "l"}, three[:2], "m", true},
+		"nor is the one above it":    {Wish{Rid: "l"}, three[:1], "h", true},
+		"one between is not there":   {Wish{Rid: "m"}, []Layer{three[0], three[2]}, "l", true},
+		"the best is not there":      {Wish{Rid: "h"}, three[1:], "m", true},
+		"a rid of nobody":            {Wish{Rid: "q"}, three, "l", true},
+		"a rid of one layer":         {Wish{Rid: "h"}, single, "", false},
+		"a rid of nothing":           {Wish{Rid: "h"}, nil, "", false},
 		"width":                      {Wish{MaxWidth: ptr(640)}, three, "m", true},
 		"height":                     {Wish{MaxHeight: ptr(359)}, three, "l", true},
 		"both":                       {Wish{MaxWidth: ptr(4000), MaxHeight: ptr(4000)}, three, "h", true},
@@ -116,7 +123,7 @@ func TestChoose(t *testing.T) {
 		"no rid of an unnamed layer": {Wish{}, single, "", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if rid, ok := c.wish.Choose(c.layers); rid != c.rid || ok != c.ok {
+			if rid, ok := c.wish.Choose(c.layers, below[c.wish.Rid]); rid != c.rid || ok != c.ok {
 				t.Errorf("%q, %v", rid, ok)
 			}
 		})
@@ -139,7 +146,7 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		if w.Check(three) == nil {
-			if rid, ok := w.Choose(three); ok && rid != "h" && rid != "m" && rid != "l" {
+			if rid, ok := w.Choose(three, nil); ok && rid != "h" && rid != "m" && rid != "l" {
 				t.Errorf("%+v chose %q", w, rid)
 			}
 		}

@@ -35,8 +35,8 @@ type Counters struct {
 	drops                             [numDrops]atomic.Uint64
 }
 
-// Received counts a message from the bus.
-func (c *Counters) Received(bytes, packets int) {
+// received counts a message from the bus.
+func (c *Counters) received(bytes, packets int) {
 	c.messagesIn.Add(1)
 	c.bytesIn.Add(uint64(bytes))
 	c.packetsIn.Add(uint64(packets))

@@ -86,9 +86,13 @@ func (s *Session) CompareAnswer(text string) (current, fits bool) {
 	return current, true
 }
 
-// lookup finds an attribute of a bundled description, wherever it stands.
+// lookup finds an attribute of a bundled description, wherever it stands. What a rejected section says, whose port is 0, means nothing
+// (RFC 3264 section 6), unless it has no port because it is in the bundle alone (RFC 8843 section 6).
 func lookup(desc *sdp.SessionDescription, key string) string {
 	for _, m := range desc.MediaDescriptions {
+		if _, bundled := m.Attribute("bundle-only"); m.MediaName.Port.Value == 0 && !bundled {
+			continue
+		}
 		if v, ok := m.Attribute(key); ok {
 			return v
 		}

@@ -11,7 +11,7 @@ import (
 )
 
 // serve makes the restarts of s until the test ends, and counts them.
-func serve(t *testing.T, s *Session) (made func() int) {
+func serve(t testing.TB, s *Session) (made func() int) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan int, 1)
@@ -44,7 +44,7 @@ func serve(t *testing.T, s *Session) (made func() int) {
 	return made
 }
 
-func fragment(t *testing.T, ufrag string, candidates ...string) sdpfrag.Fragment {
+func fragment(t testing.TB, ufrag string, candidates ...string) sdpfrag.Fragment {
 	t.Helper()
 	body := "a=ice-ufrag:" + ufrag + "\r\na=ice-pwd:0123456789012345678901\r\n"
 	for _, c := range candidates {

@@ -16,7 +16,7 @@ import (
 )
 
 // answered is a connection of ours that has answered a player, and its ICE session.
-func answered(t *testing.T) (*webrtc.PeerConnection, *Session) {
+func answered(t testing.TB) (*webrtc.PeerConnection, *Session) {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	mux, err := udpio.Listen(udpio.Config{Interfaces: []string{"lo"}, Log: log})

@@ -20,7 +20,8 @@ const (
 	muchWaits   = 64 << 10 // beyond that the client is behind: five seconds at 100 kbit/s
 )
 
-var errClientStalled = errors.New("the client does not read its control channel")
+// ErrStalled ends a session whose client does not read what it is sent.
+var ErrStalled = errors.New("the client does not read its control channel")
 
 // Channel is the control channel of one session. Send may be called by one goroutine at a time.
 type Channel struct {
@@ -66,7 +67,7 @@ func (c *Channel) Send(m control.Message) error {
 		return fmt.Errorf("control message: %w", err)
 	}
 	if c.dc.BufferedAmount() > maxBuffered {
-		return errClientStalled
+		return ErrStalled
 	}
 	_, err = c.raw.WriteDataChannel([]byte(text), true)
 	return err

@@ -41,6 +41,7 @@ var (
 
 // Entry is a POST whose names, token and offer are in order.
 type Entry struct {
+	Began  time.Time // when the POST came; the Service sets it
 	Room   room.Name
 	Full   room.FullID
 	Offer  *peer.Offer
@@ -97,12 +98,15 @@ type Life struct {
 
 	rechecks chan chan<- error
 	over     chan struct{} // closed by Over
+
+	Clock *Clock
+	state atomic.Uint32
 }
 
 // New begins a life on a connection that has no answer yet, and takes its data channels. base ends all lives, with the cause that it
-// has itself. The caller closes the connection, after End.
-func New(base context.Context, id Identity, pc *webrtc.PeerConnection) *Life {
-	l := &Life{ID: id, PC: pc, look: make(chan struct{}, 1), inbox: make(chan Incoming, 8), asked: make(chan struct{}, 1)}
+// has itself, clock runs since the POST. The caller closes the connection, after End.
+func New(base context.Context, id Identity, pc *webrtc.PeerConnection, clock *Clock) *Life {
+	l := &Life{ID: id, PC: pc, Clock: clock, look: make(chan struct{}, 1), inbox: make(chan Incoming, 8), asked: make(chan struct{}, 1)}
 	l.rechecks, l.over = make(chan chan<- error), make(chan struct{})
 	l.Ctx, l.end = context.WithCancelCause(base)
 	l.ICE = icesession.New(l.Ctx, l.end, pc)

@@ -1,5 +1,7 @@
 package publisher
 
+import "weever/mediad/internal/session/life"
+
 // The life of a publisher as a table. Publisher.Run feeds happenings to it and carries out the actions; nothing else changes the state.
 
 // stage is where a publisher stands.
@@ -11,6 +13,11 @@ const (
 	away                 // silent; its record says so and its sections wait
 	left                 // over
 )
+
+// state is what an operator is told of it.
+func (s stage) state() life.State {
+	return [...]life.State{pending: life.Pending, live: life.Live, away: life.Away, left: life.Ending}[s]
+}
 
 func (s stage) String() string { return [...]string{"pending", "live", "away", "left"}[s] }
 

@@ -11,7 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
 
 	"weever/mediad/internal/control"
@@ -26,8 +25,8 @@ import (
 )
 
 var (
-	// errOvertaken is the cause of an end.
-	errOvertaken = errors.New("a later session took its place")
+	// ErrOvertaken is the cause of an end.
+	ErrOvertaken = errors.New("a later session took its place")
 	// errUnsaved: Redis could not be asked.
 	errUnsaved = errors.New("the publisher's state is not stored")
 )
@@ -48,7 +47,8 @@ type Config struct {
 	Roster       *roster.Roster
 	Relay        *relay.Relay
 	Peers        *peer.Factory
-	ResumeWindow time.Duration   // how long one who is away may come back
+	ResumeWindow time.Duration // how long one who is away may come back
+	Times        life.Times
 	Owe          func(life.Debt) // takes what Redis could not be told when a session ended; it must not block
 	Log          *slog.Logger
 }
@@ -84,7 +84,7 @@ func New(ctx context.Context, cfg Config, e life.Entry, session string) (*Publis
 		return nil, nil, err
 	}
 	p := &Publisher{
-		Life: life.New(cfg.Base, e.Identity(room.Pub, session, inc), pc), cfg: cfg,
+		Life: life.New(cfg.Base, e.Identity(room.Pub, session, inc), pc, life.NewClock(e.Began, cfg.Times)), cfg: cfg,
 		log: cfg.Log.With("room", e.Room.String(), "peer", e.Full.String(), "inc", inc),
 	}
 	p.media = intake.New(intake.Config{
@@ -152,7 +152,7 @@ func (p *Publisher) Run() {
 			p.happens(ended, deadline)
 		case <-p.Look():
 			p.examine(deadline)
-		case <-p.media.Recoded():
+		case <-p.media.Changed():
 			p.examine(deadline)
 		case <-first:
 			first = nil
@@ -189,7 +189,7 @@ func (p *Publisher) Run() {
 	}
 	p.log.Info("publisher left", "why", context.Cause(p.Ctx))
 	p.End(life.ErrStopped) // in case nobody has: it ends the readers
-	if errors.Is(context.Cause(p.Ctx), errOvertaken) {
+	if errors.Is(context.Cause(p.Ctx), ErrOvertaken) {
 		p.linger()
 	}
 }
@@ -223,6 +223,8 @@ func (p *Publisher) reached() bool {
 // examine turns the connection's state into happenings.
 func (p *Publisher) examine(deadline *time.Timer) {
 	switch p.PC.ConnectionState() {
+	case webrtc.PeerConnectionStateConnected:
+		p.Clock.Connected()
 	case webrtc.PeerConnectionStateClosed:
 		p.End(life.ErrPeerClosed)
 		p.happens(ended, deadline)
@@ -278,7 +280,7 @@ func (p *Publisher) compare(deadline *time.Timer) {
 
 // giveWay ends the session because its place is another's.
 func (p *Publisher) giveWay(deadline *time.Timer) {
-	p.End(errOvertaken)
+	p.End(ErrOvertaken)
 	p.happens(overtaken, deadline)
 }
 
@@ -321,6 +323,7 @@ func (p *Publisher) happens(h happening, deadline *time.Timer) {
 	case nothing:
 	}
 	p.stage = next
+	p.Reach(next.state())
 }
 
 // obey carries out a control message of the publisher.
@@ -346,47 +349,4 @@ func (p *Publisher) obey(in life.Incoming) {
 	if err := p.ctl.Send(reply); err != nil {
 		p.End(err)
 	}
-}
-
-// renegotiate answers a publisher's new offer over the control channel. An offer that is refused early changes nothing; one that
-// fails once pion has taken it leaves the connection in between, so the session ends.
-func (p *Publisher) renegotiate(text string) (string, error) {
-	offer, err := peer.ParseRenegotiation(text, knownSections(p.PC))
-	if err != nil {
-		return "", err
-	}
-	if err := p.media.Fits(offer.Sections); err != nil {
-		return "", err
-	}
-	if err := p.PC.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: offer.SDP}); err != nil {
-		err = apierr.Wrap(apierr.Unacceptable, err, "the offer does not continue this session")
-		p.End(err)
-		return "", err
-	}
-	answer, err := peer.Answer(p.Ctx, p.PC)
-	if err == nil {
-		err = p.media.Declare(offer.Sections, answer)
-	}
-	if err != nil {
-		p.End(err)
-		return "", err
-	}
-	p.ICE.Settle() // the offer may have restarted ICE
-	p.Again()
-	return answer, nil
-}
-
-// knownSections lists the mids of a publisher's last offer, true for those in use.
-func knownSections(pc *webrtc.PeerConnection) map[string]bool {
-	known := map[string]bool{}
-	var desc sdp.SessionDescription
-	if err := desc.UnmarshalString(pc.RemoteDescription().SDP); err != nil {
-		return known
-	}
-	for _, m := range desc.MediaDescriptions {
-		mid, _ := m.Attribute(sdp.AttrKeyMID)
-		_, bundled := m.Attribute("bundle-only")
-		known[mid] = m.MediaName.Port.Value != 0 || bundled
-	}
-	return known
 }

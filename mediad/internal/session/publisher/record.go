@@ -57,9 +57,11 @@ func (p *Publisher) entry(state room.State) room.Publisher {
 	}
 }
 
-// record writes a state and tells the room; what cannot be written now is written later. It is false when the record is gone.
+// record writes a state and tells the room; what cannot be written now is written later. Those who watch at this node do not wait for
+// Redis to hear of the tracks. It is false when the record is gone.
 func (p *Publisher) record(state room.State) bool {
 	e := p.entry(state)
+	p.room.Amend(e)
 	ctx, cancel := context.WithTimeout(p.Ctx, life.StoreTimeout)
 	defer cancel()
 	change, err := p.cfg.Store.UpdatePublisher(ctx, p.ID.Room, e)
@@ -100,6 +102,7 @@ func (p *Publisher) remove() {
 	change, err := p.cfg.Store.RemovePublisher(ctx, p.ID.Room, p.ID.Full, p.ID.Inc)
 	switch {
 	case errors.Is(err, store.ErrGone):
+		p.cfg.Owe(p.repay) // Redis may have lost the record, or not all of its writing was done
 	case err != nil:
 		p.log.Warn("publisher's record not removed; it will be", "err", err)
 		p.cfg.Owe(p.repay)
@@ -111,8 +114,8 @@ func (p *Publisher) remove() {
 // repay is the debt of a session that is over: it removes the record and tells the room, which has to be opened anew.
 func (p *Publisher) repay(ctx context.Context) error {
 	change, err := p.cfg.Store.RemovePublisher(ctx, p.ID.Room, p.ID.Full, p.ID.Inc)
-	if errors.Is(err, store.ErrGone) {
-		return nil
+	if errors.Is(err, store.ErrGone) { // written half-way, perhaps
+		return p.cfg.Store.Unnote(ctx, p.ID.Room, p.cfg.Owner, p.ID.Session)
 	}
 	if err != nil {
 		return err

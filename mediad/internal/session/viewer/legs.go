@@ -104,15 +104,7 @@ func (v *Viewer) waitAlone() {
 	for _, l := range v.legs {
 		playing = playing || l.inc != 0
 	}
-	switch {
-	case v.alone == nil, playing != v.waits: // not running yet, or nothing new
-	case playing:
-		v.waits = false
-		v.alone.Stop()
-	default:
-		v.waits = true
-		v.alone.Reset(plainWait)
-	}
+	v.alone.Look(playing)
 }
 
 // follow makes a leg carry what its publisher sends now. A new incarnation with the same codec is switched to without a round;
@@ -124,6 +116,7 @@ func (v *Viewer) follow(l *leg, p room.Publisher) bool {
 	}
 	layer := v.layerOf(l.key, t)
 	if p.Inc == l.inc && layer == l.layer {
+		l.track = t // the layers to choose from may be others
 		return true
 	}
 	handle, err := v.source(l.key, p, t, layer)
@@ -156,7 +149,7 @@ func (v *Viewer) add(key wishes.Track, p room.Publisher) {
 		v.log.Warn("track not opened", "track", t.ID, "err", err)
 		return
 	}
-	d, err := down.New(down.Config{Kind: kind, WriteRTCP: v.PC.WriteRTCP})
+	d, err := v.outlets.Open(kind)
 	if err != nil {
 		handle.Close()
 		v.log.Error("track not opened", "track", t.ID, "err", err)
@@ -184,11 +177,12 @@ func (v *Viewer) note(key wishes.Track, codec, why string) {
 
 // drop ends a leg at once; its section is parked by the next round. A WHEP player knows no rounds: its leg falls silent and waits.
 func (v *Viewer) drop(l *leg) {
-	l.down.Switch(nil, nil)
 	if v.settled {
+		l.down.Switch(nil, nil)
 		l.inc = 0
 		return
 	}
+	v.outlets.Close(l.down)
 	delete(v.legs, l.key)
 	if l.placed {
 		v.doomed = append(v.doomed, l.down)

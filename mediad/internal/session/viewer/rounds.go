@@ -28,7 +28,7 @@ func (v *Viewer) turn(r negotiation.Step) {
 			v.End(fmt.Errorf("making an offer: %w", err))
 		}
 	case negotiation.Fail:
-		v.End(errNoAnswer)
+		v.End(ErrNoAnswer)
 	case negotiation.Rest, negotiation.Apply, negotiation.Discard:
 	}
 }

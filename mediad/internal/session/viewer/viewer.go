@@ -20,8 +20,10 @@ import (
 	"weever/mediad/internal/relay"
 	"weever/mediad/internal/roster"
 	"weever/mediad/internal/session/life"
+	"weever/mediad/internal/session/viewer/alone"
 	"weever/mediad/internal/session/viewer/announce"
 	"weever/mediad/internal/session/viewer/negotiation"
+	"weever/mediad/internal/session/viewer/outlet"
 	"weever/mediad/internal/session/viewer/presence"
 	"weever/mediad/internal/session/viewer/sections"
 	"weever/mediad/internal/session/viewer/speakers"
@@ -36,13 +38,14 @@ import (
 const (
 	answerTimeout = 10 * time.Second // for an SDP_OFFER
 	refreshPeriod = 30 * time.Second // between writes of the record, which an emptied Redis loses
-	plainWait     = 60 * time.Second // a WHEP player waits that long for its publisher to return
 )
 
 // Causes of an end.
 var (
-	errNoAnswer    = errors.New("the client did not answer an SDP_OFFER in time")
-	errNothingLeft = errors.New("the publisher did not come back")
+	// ErrNoAnswer says that the client does not negotiate.
+	ErrNoAnswer = errors.New("the client did not answer an SDP_OFFER in time")
+	// ErrNothingLeft says that a WHEP player has nobody to play any more.
+	ErrNothingLeft = errors.New("the publisher did not come back")
 )
 
 // Config is what all viewers of a node work with; all of it is required.
@@ -55,6 +58,8 @@ type Config struct {
 	Peers   *peer.Factory
 	Sources *player.Sources // of all players
 	Talk    *talk.Hub
+	Times   life.Times
+	Tracks  *outlet.Book    // of all viewers
 	Owe     func(life.Debt) // takes what Redis could not be told when a session ended; it must not block
 	Log     *slog.Logger
 }
@@ -80,14 +85,14 @@ type Viewer struct {
 	wishes    *wishes.Wishes
 	sections  *sections.List
 	legs      map[wishes.Track]*leg
+	outlets   *outlet.Outlets
 	doomed    []*down.Track // their sections are parked by the next round
 	told      *announce.Ledger
 	heard     speakers.Board
 	nego      negotiation.State
 	ctl       *life.Channel
 	answerBy  *time.Timer // runs while an offer is unanswered
-	alone     *time.Timer // runs while a WHEP player has no publisher
-	waits     bool        // alone runs
+	alone     *alone.Wait // of a WHEP player
 	connected bool
 	settled   bool // a WHEP player that has its answer: sections and legs stay as they are
 }
@@ -106,13 +111,14 @@ func New(ctx context.Context, cfg Config, e life.Entry, opt Options, session str
 		return nil, nil, err
 	}
 	v := &Viewer{
-		Life: life.New(cfg.Base, e.Identity(room.Sub, session, 0), pc), cfg: cfg, room: rm,
+		Life: life.New(cfg.Base, e.Identity(room.Sub, session, 0), pc, life.NewClock(e.Began, cfg.Times)), cfg: cfg, room: rm,
 		log:      cfg.Log.With("room", e.Room.String(), "peer", e.Full.String()),
 		wishes:   wishes.New(wishes.Config{Self: e.Full.ID(), Manual: opt.Manual, Player: !e.Offer.Data, Pub: opt.Pub}),
 		sections: sections.New(pc, e.Offer.SDP, !e.Offer.Data),
 		legs:     map[wishes.Track]*leg{},
-		told:     announce.New(),
+		told:     announce.New(), alone: alone.New(),
 	}
+	v.outlets = outlet.New(outlet.Config{Book: cfg.Tracks, Clock: v.Clock, WriteRTCP: pc.WriteRTCP})
 	v.record = presence.New(presence.Config{Store: cfg.Store, Owner: cfg.Owner, Owe: cfg.Owe, Log: v.log}, v.ID)
 	if e.Offer.Data {
 		v.seat = cfg.Talk.Join(e.Room, e.Full, e.Grant.Say)
@@ -136,6 +142,9 @@ func New(ctx context.Context, cfg Config, e life.Entry, opt Options, session str
 func (v *Viewer) answer(ctx context.Context, offer *peer.Offer) (*life.Answer, error) {
 	v.PC.OnConnectionStateChange(func(webrtc.PeerConnectionState) { v.Again() })
 	v.compare()
+	if len(v.legs) == 0 {
+		v.Clock.NobodyThere()
+	}
 	if !offer.Data && len(v.legs) == 0 {
 		if len(v.wishes.Choose(v.room.View())) > 0 {
 			return nil, apierr.New(apierr.Unacceptable, "the publisher sends no codec that this offer takes")
@@ -171,9 +180,9 @@ func (v *Viewer) Run() {
 	defer stopWatching()
 	connect := time.NewTimer(life.ConnectTimeout)
 	defer connect.Stop()
-	v.answerBy, v.alone = stoppedTimer(), stoppedTimer()
+	v.answerBy = time.NewTimer(time.Hour)
+	v.answerBy.Stop() // until there is an offer
 	defer v.answerBy.Stop()
-	defer v.alone.Stop()
 	refresh := time.NewTicker(refreshPeriod)
 	defer refresh.Stop()
 	turns := time.NewTicker(speakers.Period)
@@ -202,8 +211,8 @@ func (v *Viewer) Run() {
 			v.obey(in)
 		case <-v.answerBy.C:
 			v.turn(v.nego.Overdue())
-		case <-v.alone.C:
-			v.End(errNothingLeft)
+		case <-v.alone.Over():
+			v.End(ErrNothingLeft)
 		case done := <-v.Rechecks():
 			v.record.Refresh(v.Ctx)
 			done <- nil
@@ -222,19 +231,14 @@ func (v *Viewer) Run() {
 	v.log.Info("viewer left", "why", context.Cause(v.Ctx))
 }
 
-// stoppedTimer makes a timer to be Reset later.
-func stoppedTimer() *time.Timer {
-	t := time.NewTimer(time.Hour)
-	t.Stop()
-	return t
-}
-
 // examine ends the session when its connection has.
 func (v *Viewer) examine() {
 	switch v.PC.ConnectionState() {
 	case webrtc.PeerConnectionStateConnected:
 		if !v.connected {
 			v.connected = true
+			v.Reach(life.Live)
+			v.Clock.Connected()
 			for _, l := range v.legs {
 				l.down.Start()
 			}
@@ -283,9 +287,8 @@ func (v *Viewer) release() {
 	if v.player != nil {
 		v.player.Close()
 	}
-	for _, l := range v.legs {
-		l.down.Switch(nil, nil)
-	}
+	v.alone.Stop()
+	v.outlets.CloseAll()
 	_ = v.PC.GracefulClose()
 	v.room.Close()
 	v.sections.Wait()

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v4"
@@ -38,13 +39,14 @@ type Config struct {
 type Intake struct {
 	cfg     Config
 	first   chan struct{} // closed by the first packet
-	recoded chan struct{} // capacity 1
+	changed chan struct{} // capacity 1
 
 	mu      sync.Mutex // guards what follows
 	sent    bool       // first is closed
 	dirty   bool       // tracks are other than last recorded
 	closed  bool
-	inputs  []*input // in the order of the m-lines
+	listed  time.Time // when the tracks' layers were looked at last
+	inputs  []*input  // in the order of the m-lines
 	readers sync.WaitGroup
 }
 
@@ -53,7 +55,8 @@ type input struct {
 	mid     string
 	off     bool // the publisher removed the track; the section may be used again
 	recoded int
-	track   room.Track
+	track   room.Track         // its layers: those that flow, best first
+	layers  []layer            // of simulcast, all that were declared
 	streams map[string]*source // by layer; "" without simulcast
 	remotes map[string]*remote // by layer
 	opened  atomic.Int64       // how often the streams were made anew; the readers look here
@@ -72,14 +75,14 @@ type remote struct {
 
 // New makes an Intake without tracks.
 func New(cfg Config) *Intake {
-	return &Intake{cfg: cfg, first: make(chan struct{}), recoded: make(chan struct{}, 1)}
+	return &Intake{cfg: cfg, first: make(chan struct{}), changed: make(chan struct{}, 1)}
 }
 
 // First is closed when the first packet has come.
 func (in *Intake) First() <-chan struct{} { return in.first }
 
-// Recoded says that the publisher changed a track's codec without an offer: look at Dirty. It is never closed.
-func (in *Intake) Recoded() <-chan struct{} { return in.recoded }
+// Changed says that a track has changed without an offer, its codec or the layers that flow: look at Dirty. It is never closed.
+func (in *Intake) Changed() <-chan struct{} { return in.changed }
 
 // Declare takes in the m-lines of an answered offer. A track is known from here on, before its first packet: the answer's first
 // codec is what senders use, and Accept corrects it for one that does not.
@@ -134,6 +137,9 @@ func (in *Intake) addLocked(sec peer.Section, c webrtc.RTPCodecParameters) *inpu
 		ID: sec.Kind.String() + strconv.Itoa(n), Kind: sec.Kind.String(),
 		Codec: c.MimeType, Clock: c.ClockRate, Chans: c.Channels, Fmtp: c.SDPFmtpLine, Layers: sec.Rids,
 	}}
+	for _, rid := range sec.Rids {
+		i.layers = append(i.layers, layer{rid: rid})
+	}
 	in.inputs = append(in.inputs, i)
 	in.dirty = true
 	return i
@@ -150,15 +156,18 @@ func (in *Intake) openLocked(i *input) error {
 	if i.off {
 		return nil
 	}
-	layers := i.track.Layers
-	if len(layers) == 0 {
-		layers = []string{""}
+	rids := []string{""}
+	if len(i.layers) > 0 {
+		rids = rids[:0]
 	}
-	for _, layer := range layers {
-		r := i.remotes[layer]
+	for _, l := range i.layers {
+		rids = append(rids, l.rid)
+	}
+	for _, rid := range rids {
+		r := i.remotes[rid]
 		if r == nil {
 			r = &remote{}
-			i.remotes[layer] = r
+			i.remotes[rid] = r
 		}
 		s, err := fanout.NewStream(fanout.StreamConfig{
 			Codec: i.track.Codec, Fmtp: i.track.Fmtp, Clock: i.track.Clock,
@@ -168,13 +177,13 @@ func (in *Intake) openLocked(i *input) error {
 			return err
 		}
 		key := in.cfg.Key
-		key.Track, key.Layer = i.track.ID, layer
+		key.Track, key.Layer = i.track.ID, rid
 		unpublish, err := in.cfg.Relay.Publish(key, s)
 		if err != nil {
 			s.Close()
 			return err
 		}
-		i.streams[layer] = &source{s, unpublish}
+		i.streams[rid] = &source{s, unpublish}
 	}
 	return nil
 }

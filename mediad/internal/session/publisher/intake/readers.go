@@ -5,6 +5,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v4"
@@ -17,6 +18,7 @@ import (
 
 const (
 	maxPacket    = 1500 // bytes of an RTP or RTCP packet; nothing larger passes an Ethernet path unfragmented
+	endOfFrame   = 0x80 // the marker bit, in the second byte (RFC 3550 section 5.1)
 	maxReadFails = 1000 // in a row, of a track: packets of payload types that nobody negotiated, and other noise
 )
 
@@ -32,7 +34,7 @@ func (in *Intake) Accept(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver
 	ids := headerext.Of(receiver.GetParameters().HeaderExtensions)
 	buf := make([]byte, maxPacket)
 	var stream *fanout.Stream
-	payloadType, opened, fails := -1, int64(0), 0
+	payloadType, opened, fails, layered := -1, int64(0), 0, track.RID() != ""
 	for fails < maxReadFails {
 		n, _, err := track.Read(buf)
 		switch {
@@ -47,8 +49,12 @@ func (in *Intake) Accept(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver
 			payloadType, stream = pt, in.stream(i, track)
 			opened = i.opened.Load()
 		}
-		if stream != nil {
-			_ = stream.WriteRTP(buf[:n], ids) // a malformed packet is counted by the stream
+		if stream == nil {
+			continue
+		}
+		_ = stream.WriteRTP(buf[:n], ids) // a malformed packet is counted by the stream
+		if layered && buf[1]&endOfFrame != 0 {
+			in.frame(i, track.RID(), time.Now())
 		}
 	}
 	in.cfg.Log.Warn("track given up: nothing that arrives can be read", "track", i.track.ID)
@@ -102,7 +108,7 @@ func (in *Intake) stream(i *input, track *webrtc.TrackRemote) *fanout.Stream {
 			return nil
 		}
 		select {
-		case in.recoded <- struct{}{}:
+		case in.changed <- struct{}{}:
 		default:
 		}
 	}

@@ -54,7 +54,12 @@ func (r *Record) Refresh(ctx context.Context) {
 func (r *Record) Remove(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), life.StoreTimeout)
 	defer cancel()
-	remove := func(ctx context.Context) error { return r.cfg.Store.RemoveSubscriber(ctx, r.id.Room, r.id.Session) }
+	remove := func(ctx context.Context) error {
+		if err := r.cfg.Store.RemoveSubscriber(ctx, r.id.Room, r.id.Session); err != nil {
+			return err
+		}
+		return r.cfg.Store.Unnote(ctx, r.id.Room, r.cfg.Owner, r.id.Session)
+	}
 	if err := remove(ctx); err != nil {
 		r.cfg.Log.Warn("subscriber's record not removed; it will be", "err", err)
 		r.cfg.Owe(remove)
