@@ -71,8 +71,8 @@ fmt: $(GOFUMPT) $(GOLANGCI) ## format the Go code
 	$(TOOLS)/golangci-lint fmt $(addsuffix /...,$(addprefix ./,$(GO_DIRS)))
 
 .PHONY: readme
-readme: ## write the README's tables of flags from the code
-	go test ./mediad/internal/config -run README -update
+readme: ## write the tables of flags and of metrics in the README from the code
+	go test ./mediad/internal/config ./mediad/internal/metrics -run README -update
 
 .PHONY: lint
 lint: $(GOFUMPT) $(GOLANGCI) $(STATICCHECK) ## gofumpt, vet, golangci-lint, staticcheck
@@ -101,6 +101,11 @@ test: setup ## set up and run every test: format, lint, site, Go with the race d
 .PHONY: race
 race: setup ## the Go tests COUNT times under the race detector
 	go test -race -count $(COUNT) -timeout $$(( $(COUNT) * 20 ))m -p $(P) ./...
+
+# In the folder itself go test shows what a passing test prints: the table.
+.PHONY: chaos
+chaos: setup ## let everything fail that nodes live on, one after the other, and print what people noticed (8 minutes)
+	cd mediad/internal/chaos && go test -timeout 25m -args -full
 
 .PHONY: site
 site: site-tools ## checks of site/: node tests and types
