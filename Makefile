@@ -10,7 +10,7 @@ SHELL := /bin/sh
 
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 P         ?= 2# test binaries at a time: each starts servers of its own
-TIMEOUT   ?= 20m# of one package's tests
+TIMEOUT   ?= 30m# of one package's tests
 FUZZTIME  ?= 60s# of one fuzz target
 COUNT     ?= 3# repetitions of `make race`
 BENCH     ?= .# which benchmarks

@@ -9,6 +9,7 @@ import (
 	"weever/mediad/internal/client"
 	"weever/mediad/internal/client/synth"
 	"weever/mediad/internal/health"
+	"weever/shared/logtest"
 )
 
 // A node that is full is left out by balancers, hurts nobody whom it serves, and comes back when there is room.
@@ -79,7 +80,7 @@ func TestFullNodeLeavesTheBalancer(t *testing.T) {
 func TestEgressLimit(t *testing.T) {
 	cfg := newCluster(t, 1).config(0)
 	cfg.Node.MaxEgressMbps, cfg.LogLevel = 1, slog.LevelInfo
-	var log syncBuffer
+	var log logtest.Buffer
 	n := startLogging(t, cfg, &log)
 	publish(t, n, "tea", "alice", client.Microphone(), client.Camera(synth.VP8, synth.Burst)) // some 1.8 Mbit/s
 	bob := subscribe(t, n, "tea", "bob")

@@ -19,6 +19,7 @@ import (
 	"github.com/hashicorp/consul/api"
 
 	"weever/mediad/internal/client"
+	"weever/shared/logtest"
 	"weever/shared/nodes"
 	"weever/shared/testkit"
 )
@@ -32,11 +33,11 @@ func TestNodesInConsul(t *testing.T) {
 	defer proxy.Close()
 	c := newCluster(t, 2)
 	var all []*testNode
-	var logs []*syncBuffer
+	var logs []*logtest.Buffer
 	for i, region := range []string{"eu", "us"} {
 		cfg := c.drainConfig(i, 5*time.Minute)
 		cfg.Node.Region, cfg.Shared.Consul, cfg.LogLevel = region, proxy.URL, slog.LevelInfo
-		logs = append(logs, &syncBuffer{})
+		logs = append(logs, &logtest.Buffer{})
 		all = append(all, startLogging(t, cfg, logs[i]))
 	}
 	draining, other := all[0], all[1]
@@ -82,7 +83,7 @@ func TestNodesInConsul(t *testing.T) {
 	}
 	draining.stop()
 	await(t, "the node to be gone", 10*time.Second, func() bool { return len(other.announce.Peers()) == 1 })
-	text := string(logs[1].Bytes())
+	text := logs[1].String()
 	if n := strings.Count(text, "other="+draining.cfg.Node.ID+" what=come"); n < 2 || !strings.Contains(text, "other="+draining.cfg.Node.ID+" what=gone") {
 		t.Errorf("the log of the other says %d times that it came:\n%s", n, text)
 	}

@@ -17,6 +17,7 @@ import (
 	"weever/mediad/internal/flagval"
 	"weever/mediad/internal/ratelimit"
 	"weever/mediad/internal/sdpfrag"
+	"weever/shared/logtest"
 	"weever/shared/room"
 	"weever/shared/testkit"
 	"weever/shared/testkit/cable"
@@ -258,7 +259,7 @@ func TestSlowClients(t *testing.T) {
 // The log at its most talkative names no token, no session, no ICE password and no description.
 func TestLogsKeepSecrets(t *testing.T) {
 	c := newCluster(t, 2)
-	var log syncBuffer
+	var log logtest.Buffer
 	var nodes []*testNode
 	for i := range 2 {
 		cfg := c.config(i)
@@ -298,7 +299,7 @@ func TestLogsKeepSecrets(t *testing.T) {
 	for _, n := range nodes {
 		n.stop()
 	}
-	text := string(log.Bytes())
+	text := log.String()
 	if !strings.Contains(text, "publisher left") || !strings.Contains(text, "level=DEBUG") {
 		t.Fatalf("the log is not what it was: %s", text)
 	}

@@ -44,7 +44,7 @@ func TestBalancerKnowsManyNodes(t *testing.T) {
 	e := startEdge(t, consul.DNS)
 	await(t, "all nodes in all backends", 20*time.Second, func() bool { return e.standing() == 3*many })
 	<-time.After(3 * time.Second) // some answers more
-	if n := e.standing(); n != 3*many || strings.Contains(string(e.log.Bytes()), "DOWN") {
+	if n := e.standing(); n != 3*many || strings.Contains(e.log.String(), "DOWN") {
 		t.Errorf("later there are %d", n)
 	}
 }

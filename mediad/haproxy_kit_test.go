@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"weever/mediad/internal/session"
+	"weever/shared/logtest"
 	"weever/shared/testkit"
 )
 
@@ -33,7 +34,7 @@ type edge struct {
 	extra  string // what is added for tests
 	api    string // its runtime API, a socket
 	env    []string
-	log    *syncBuffer
+	log    *logtest.Buffer
 	cmd    *exec.Cmd
 	over   chan struct{} // closed when it has ended
 }
@@ -75,7 +76,7 @@ func (e *edge) run(args ...string) {
 	if err != nil {
 		bin = "/usr/sbin/haproxy" // where only root looks
 	}
-	e.log, e.over = &syncBuffer{}, make(chan struct{})
+	e.log, e.over = &logtest.Buffer{}, make(chan struct{})
 	e.cmd = exec.Command(bin, append([]string{"-db", "-f", e.config, "-f", e.extra}, args...)...)
 	e.cmd.Env, e.cmd.Stdout, e.cmd.Stderr = e.env, e.log, e.log
 	e.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -94,7 +95,7 @@ func (e *edge) run(args ...string) {
 	await(e.t, "haproxy to serve", 10*time.Second, func() bool {
 		select {
 		case <-over:
-			e.t.Fatalf("haproxy has ended: %s", e.log.Bytes())
+			e.t.Fatalf("haproxy has ended: %s", e.log.String())
 		default:
 		}
 		resp, err := insecure().Get(e.url + "/balancer")
@@ -161,7 +162,7 @@ type request struct {
 
 // requests are those it has logged so far.
 func (e *edge) requests() (all []request) {
-	for line := range strings.Lines(string(e.log.Bytes())) {
+	for line := range strings.Lines(e.log.String()) {
 		if m := served.FindStringSubmatch(line); m != nil {
 			all = append(all, request{m[1], m[2], m[3], m[4] != "0", m[5]})
 		}
@@ -214,7 +215,7 @@ func try(t *testing.T, method, url, body string, header map[string]string) (repl
 func (e *edge) serves(began time.Time, instances ...string) time.Duration {
 	e.t.Cleanup(func() {
 		if e.t.Failed() {
-			e.t.Logf("%s", e.log.Bytes())
+			e.t.Logf("%s", e.log.String())
 		}
 	})
 	e.t.Helper()

@@ -15,6 +15,7 @@ import (
 	"weever/mediad/internal/client"
 	"weever/mediad/internal/client/synth"
 	"weever/mediad/internal/control"
+	"weever/shared/logtest"
 )
 
 // said is one line of the native client.
@@ -44,7 +45,7 @@ func startNative(t *testing.T, role, endpoint, token string) *native {
 	}
 	cmd := exec.Command(gjs, "-m", "../site/test/native/webrtcbin.js", role, endpoint, token, "127.0.0.1")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	var log syncBuffer
+	var log logtest.Buffer
 	cmd.Stderr = &log
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -67,7 +68,7 @@ func startNative(t *testing.T, role, endpoint, token string) *native {
 		_ = cmd.Process.Kill()
 		<-n.over
 		if t.Failed() {
-			t.Logf("%s: said %+v; its log:\n%s", role, n.said, log.Bytes())
+			t.Logf("%s: said %+v; its log:\n%s", role, n.said, log.String())
 		}
 	})
 	return n

@@ -16,6 +16,7 @@ import (
 
 	"weever/mediad/internal/client"
 	"weever/mediad/internal/load"
+	"weever/shared/logtest"
 	"weever/shared/testkit"
 	"weever/shared/testkit/lambda"
 )
@@ -130,7 +131,7 @@ func TestDev(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var out, log syncBuffer
+	var out, log logtest.Buffer
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	began := time.Now()
@@ -140,14 +141,14 @@ func TestDev(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-		if s := log.Bytes(); len(s) > 0 {
+		if s := log.String(); len(s) > 0 {
 			t.Errorf("noise: %s", s)
 		}
 	}()
 	var urls []string
 	await(t, "the URLs", 5*time.Second, func() bool {
 		urls = urls[:0]
-		for line := range strings.Lines(string(out.Bytes())) {
+		for line := range strings.Lines(out.String()) {
 			for f := range strings.FieldsSeq(line) {
 				if strings.HasPrefix(f, "http") {
 					urls = append(urls, f)
@@ -168,7 +169,7 @@ func TestDev(t *testing.T) {
 		t.Errorf("ready after %v", took)
 	}
 	if !slices.ContainsFunc(urls, func(u string) bool { return strings.HasPrefix(u, "https://localhost:") }) {
-		t.Errorf("printed %s", out.Bytes())
+		t.Errorf("printed %s", out.String())
 	}
 	for _, u := range urls[:2] {
 		if r := do(t, "GET", u+"rooms", "", nil); r.status != 200 {

@@ -11,6 +11,7 @@ import (
 
 	"weever/mediad/internal/health"
 	"weever/mediad/internal/webserver"
+	"weever/shared/logtest"
 	"weever/shared/testkit"
 )
 
@@ -44,8 +45,8 @@ func awaitStatus(t *testing.T, n *testNode, limit time.Duration, status health.S
 }
 
 // changes gives what the log says of the readiness, line by line.
-func changes(log *syncBuffer) (lines []string) {
-	for line := range strings.Lines(string(log.Bytes())) {
+func changes(log *logtest.Buffer) (lines []string) {
+	for line := range strings.Lines(log.String()) {
 		if _, change, ok := strings.Cut(line, `msg="readiness changed" `); ok {
 			lines = append(lines, change)
 		}
@@ -58,7 +59,7 @@ func TestReadinessNamesWhatIsAway(t *testing.T) {
 	redis, nats, consul := testkit.StartRedis(t), testkit.NATSCluster(t, 1), testkit.StartConsul(t)
 	cfg := (&cluster{redis: redis.URL, nats: []string{nats[0].URL}}).config(0)
 	cfg.Shared.Consul, cfg.LogLevel = consul.URL, slog.LevelInfo
-	var log syncBuffer
+	var log logtest.Buffer
 	n := startLogging(t, cfg, &log)
 	var r health.Report
 	await(t, "all to be up", 15*time.Second, func() bool {

@@ -15,6 +15,7 @@ import (
 	"weever/mediad/internal/client"
 	"weever/mediad/internal/client/synth"
 	"weever/mediad/internal/nodecall"
+	"weever/shared/logtest"
 	"weever/shared/testkit"
 )
 
@@ -23,9 +24,9 @@ func TestShippedBusOfOneRegion(t *testing.T) {
 	b := startBus(t, 3, "eu")
 	c := &cluster{redis: testkit.Redis(t)}
 	var nodes []*testNode
-	var logs []*syncBuffer
+	var logs []*logtest.Buffer
 	for i := range 3 {
-		logs = append(logs, &syncBuffer{})
+		logs = append(logs, &logtest.Buffer{})
 		nodes = append(nodes, startLogging(t, b.config(c, i, "eu", i), logs[i]))
 	}
 	p := publish(t, nodes[0], "tea", "alice", client.Microphone(), simulcast())
@@ -41,7 +42,7 @@ func TestShippedBusOfOneRegion(t *testing.T) {
 	}
 	hears(t, v, left(t, "alice"))
 	for i, l := range logs {
-		if text := strings.ToLower(string(l.Bytes())); strings.Contains(text, "violation") || strings.Contains(text, "level=warn") {
+		if text := strings.ToLower(l.String()); strings.Contains(text, "violation") || strings.Contains(text, "level=warn") {
 			t.Errorf("node %d: %s", i, text)
 		}
 	}

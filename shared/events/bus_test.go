@@ -1,19 +1,18 @@
 package events
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
 	"reflect"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"go.uber.org/goleak"
 
+	"weever/shared/logtest"
 	"weever/shared/room"
 	"weever/shared/testkit"
 )
@@ -120,7 +119,7 @@ func TestNothingComesAfterStop(t *testing.T) {
 
 func TestGarbageIsDroppedCountedAndLoggedOnce(t *testing.T) {
 	url := testkit.NATS(t)
-	var text lockedBuffer
+	var text logtest.Buffer
 	b := New(connect(t, url), "test", slog.New(slog.NewTextHandler(&text, nil)))
 	rm := roomName(t, "r")
 	got := subscribe(t, b, rm)
@@ -193,23 +192,6 @@ func TestAClosedConnectionSaysSo(t *testing.T) {
 	if err := b.Publish(rm, Event{}); !errors.Is(err, ErrEvent) {
 		t.Fatalf("publishing nonsense: %v", err)
 	}
-}
-
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }
 
 // TestSlowReadersAreCounted, while they listen and afterwards.

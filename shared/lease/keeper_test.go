@@ -104,7 +104,7 @@ func TestRedisLosesEverything(t *testing.T) {
 	t.Parallel()
 	srv := testkit.StartRedis(t)
 	db := redisdbtest.Open(t, srv.URL)
-	var log syncBuffer
+	var log diary
 	l, keepers := New(db), []*Keeper{}
 	for _, name := range []string{"a", "b"} {
 		k := keeper(t, db, name, func(c *Config) { c.Log = log.log() })
@@ -164,7 +164,7 @@ func TestNobodyDiesOfAnOutage(t *testing.T) {
 func TestAShortOutageIsNoInterruption(t *testing.T) {
 	t.Parallel()
 	srv := testkit.StartRedis(t)
-	var log syncBuffer
+	var log diary
 	k := keeper(t, redisdbtest.Open(t, srv.URL), "a", func(c *Config) { c.Log, c.TTL = log.log(), neverEnds })
 	run(t, k)
 	srv.Pause()
@@ -179,7 +179,7 @@ func TestAKeeperWaitsForARedisThatIsNotThereYet(t *testing.T) {
 	srv := testkit.StartRedis(t)
 	srv.Stop()
 	db := redisdbtest.Open(t, srv.URL)
-	var log syncBuffer
+	var log diary
 	k := keeper(t, db, "a", func(c *Config) { c.Log = log.log() })
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)

@@ -1,7 +1,6 @@
 package lease
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -12,6 +11,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"weever/shared/logtest"
 	"weever/shared/redisdb"
 )
 
@@ -153,22 +153,9 @@ func wantNotLost(t *testing.T, k *Keeper) {
 	}
 }
 
-// syncBuffer is a log that is written and read at the same time.
-type syncBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
+// diary is a log that is written and read at the same time.
+type diary struct{ logtest.Buffer }
 
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
+func (d *diary) count(text string) int { return strings.Count(d.String(), text) }
 
-func (b *syncBuffer) count(text string) int {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return strings.Count(b.buf.String(), text)
-}
-
-func (b *syncBuffer) log() *slog.Logger { return slog.New(slog.NewTextHandler(b, nil)) }
+func (d *diary) log() *slog.Logger { return slog.New(slog.NewTextHandler(d, nil)) }
