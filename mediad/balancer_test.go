@@ -22,6 +22,7 @@ import (
 	"weever/mediad/internal/sdpfrag"
 	"weever/mediad/internal/session"
 	"weever/mediad/internal/tlsconf"
+	"weever/shared/room/roomtest"
 	"weever/shared/testkit"
 )
 
@@ -165,7 +166,7 @@ func TestLifeThroughABalancer(t *testing.T) {
 	if err := p.Close(within(t, 5*time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	hears(t, v, control.PubLeft{Pub: fullID(t, "alice")})
+	hears(t, v, control.PubLeft{Pub: roomtest.FullID(t, "alice")})
 	passTurn(t, b, watching)
 	if err := v.Close(within(t, 5*time.Second)); err != nil {
 		t.Fatal(err)

@@ -12,8 +12,6 @@ import (
 	"weever/mediad/internal/client/arrival"
 	"weever/mediad/internal/client/synth"
 	"weever/mediad/internal/control"
-	"weever/shared/room"
-	"weever/shared/room/roomtest"
 )
 
 // This file is the clients of the cluster tests: they join at a node and say what arrives.
@@ -93,8 +91,6 @@ func hears(t *testing.T, s *client.Subscriber, what control.Message) {
 	}
 }
 
-func fullID(t *testing.T, s string) room.FullID { return roomtest.FullID(t, s) }
-
 // settled waits until the number of goroutines stays the same for a while, and returns it.
 func settled() int {
 	n, since := runtime.NumGoroutine(), time.Now()
@@ -106,5 +102,3 @@ func settled() int {
 	}
 	return n
 }
-
-func mustRoom(t *testing.T, s string) room.Name { return roomtest.Name(t, s) }

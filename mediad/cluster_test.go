@@ -10,6 +10,7 @@ import (
 	"weever/mediad/internal/client/arrival"
 	"weever/mediad/internal/client/synth"
 	"weever/mediad/internal/control"
+	"weever/shared/room/roomtest"
 )
 
 func TestPublishHereWatchThere(t *testing.T) {
@@ -22,7 +23,7 @@ func TestPublishHereWatchThere(t *testing.T) {
 				t.Errorf("%s at %s: %+v", track, n.cfg.Node.ID, st)
 			}
 		}
-		hears(t, v, control.PubJoin{Pub: fullID(t, "alice")})
+		hears(t, v, control.PubJoin{Pub: roomtest.FullID(t, "alice")})
 	}
 }
 
@@ -35,7 +36,7 @@ func TestViewerThatWasFirst(t *testing.T) {
 	if err := p.Close(within(t, 5*time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	hears(t, v, control.PubLeft{Pub: fullID(t, "alice+1")})
+	hears(t, v, control.PubLeft{Pub: roomtest.FullID(t, "alice+1")})
 	await(t, "the sections to be parked", 5*time.Second, func() bool {
 		for _, s := range v.Sections() {
 			if s.Direction == "sendonly" {
@@ -62,7 +63,7 @@ func TestOrderlyEndsAreSeenAtOnce(t *testing.T) {
 			if err := leave(p); err != nil {
 				t.Fatal(err)
 			}
-			hears(t, v, control.PubLeft{Pub: fullID(t, "alice")})
+			hears(t, v, control.PubLeft{Pub: roomtest.FullID(t, "alice")})
 			if took := time.Since(began); took > 2*time.Second {
 				t.Errorf("PUB_LEFT after %v", took)
 			}
@@ -78,11 +79,11 @@ func TestSilenceAndReturn(t *testing.T) {
 	plays(t, v, "alice", "video0")
 	rounds := v.Rounds()
 	p.SetNetwork(false)
-	hears(t, v, control.PubAway{Pub: fullID(t, "alice")})
+	hears(t, v, control.PubAway{Pub: roomtest.FullID(t, "alice")})
 	from := len(v.Log())
 	p.SetNetwork(true)
 	if _, _, err := v.AwaitFrom(within(t, 10*time.Second), from, func(m control.Message) bool {
-		return m == control.PubJoin{Pub: fullID(t, "alice")}
+		return m == control.PubJoin{Pub: roomtest.FullID(t, "alice")}
 	}); err != nil {
 		t.Fatalf("no return: %v; heard %+v", err, v.Log())
 	}
@@ -128,7 +129,7 @@ func TestThreeByThreeOverThreeNodes(t *testing.T) {
 	base := settled()
 	round()
 	settle(t, base+base/20)
-	if pubs, err := nodes[0].store.Publishers(t.Context(), mustRoom(t, "tea")); err != nil || len(pubs) != 0 {
+	if pubs, err := nodes[0].store.Publishers(t.Context(), roomtest.Name(t, "tea")); err != nil || len(pubs) != 0 {
 		t.Errorf("records left: %v, %v", pubs, err)
 	}
 }
@@ -271,15 +272,15 @@ func TestSubAndUnsub(t *testing.T) {
 	cfg := clientConfig(nodes[1], "tea", "viewer")
 	cfg.Query = map[string][]string{"sub": {"manual"}}
 	v := subscribeOffering(t, cfg, 1, 1)
-	hears(t, v, control.PubJoin{Pub: fullID(t, "bob")})
-	if err := v.Sub(fullID(t, "bob"), "video0"); err != nil {
+	hears(t, v, control.PubJoin{Pub: roomtest.FullID(t, "bob")})
+	if err := v.Sub(roomtest.FullID(t, "bob"), "video0"); err != nil {
 		t.Fatal(err)
 	}
 	plays(t, v, "bob", "video0")
 	if got := v.Tracks(); len(got) != 1 {
 		t.Errorf("more than was asked for: %+v", got)
 	}
-	if err := v.Unsub(fullID(t, "bob")); err != nil {
+	if err := v.Unsub(roomtest.FullID(t, "bob")); err != nil {
 		t.Fatal(err)
 	}
 	await(t, "the track to go", 5*time.Second, func() bool { st, _ := v.Track("bob", "video0"); return !st.Active })

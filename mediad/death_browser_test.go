@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"weever/shared/room/roomtest"
 	"weever/shared/testkit"
 )
 
@@ -43,11 +44,11 @@ func behindBalancer(t *testing.T) (*fleet, *testkit.Balancer) {
 // nodesOf names the nodes of a room's publishers and of its viewers.
 func (f *fleet) nodesOf(t *testing.T, rm string) (pubs, subs []string) {
 	t.Helper()
-	p, err := f.store.Publishers(t.Context(), mustRoom(t, rm))
+	p, err := f.store.Publishers(t.Context(), roomtest.Name(t, rm))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := f.store.Subscribers(t.Context(), mustRoom(t, rm))
+	s, err := f.store.Subscribers(t.Context(), roomtest.Name(t, rm))
 	if err != nil {
 		t.Fatal(err)
 	}

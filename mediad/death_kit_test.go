@@ -16,6 +16,7 @@ import (
 	"weever/shared/lease"
 	"weever/shared/redisdb"
 	"weever/shared/room"
+	"weever/shared/room/roomtest"
 	"weever/shared/store"
 )
 
@@ -106,7 +107,7 @@ func (f *fleet) lease(t *testing.T, node string) (lease.Lease, bool) {
 // records lists what Redis has of a process: publishers by id and state, subscribers, entries of its index.
 func (f *fleet) records(t *testing.T, rm, instance string) []string {
 	t.Helper()
-	ctx, name := t.Context(), mustRoom(t, rm)
+	ctx, name := t.Context(), roomtest.Name(t, rm)
 	pubs, err := f.store.Publishers(ctx, name)
 	if err != nil {
 		t.Fatal(err)
@@ -166,14 +167,22 @@ func stamp(t *testing.T, s *client.Subscriber, pub string) (arrival.Stats, uint3
 	return st, st.Stream
 }
 
-func away(t *testing.T, id string) control.Message { return control.PubAway{Pub: fullID(t, id)} }
-func left(t *testing.T, id string) control.Message { return control.PubLeft{Pub: fullID(t, id)} }
-func join(t *testing.T, id string) control.Message { return control.PubJoin{Pub: fullID(t, id)} }
+func away(t *testing.T, id string) control.Message {
+	return control.PubAway{Pub: roomtest.FullID(t, id)}
+}
+
+func left(t *testing.T, id string) control.Message {
+	return control.PubLeft{Pub: roomtest.FullID(t, id)}
+}
+
+func join(t *testing.T, id string) control.Message {
+	return control.PubJoin{Pub: roomtest.FullID(t, id)}
+}
 
 // publisherIn is the record of a publisher; its state is empty when there is none.
 func (f *fleet) publisherIn(t *testing.T, rm, id string) room.Publisher {
 	t.Helper()
-	pubs, _ := f.store.Publishers(context.WithoutCancel(t.Context()), mustRoom(t, rm)) // Redis may be away
+	pubs, _ := f.store.Publishers(context.WithoutCancel(t.Context()), roomtest.Name(t, rm)) // Redis may be away
 	for _, p := range pubs {
 		if p.FullID.String() == id {
 			return p

@@ -11,6 +11,7 @@ import (
 	"weever/mediad/internal/control"
 	"weever/shared/events"
 	"weever/shared/room"
+	"weever/shared/room/roomtest"
 	"weever/shared/testkit"
 	"weever/shared/testkit/cable"
 )
@@ -209,7 +210,7 @@ func TestRedisComesBackEmpty(t *testing.T) {
 	<-time.After(11 * time.Second)
 	srv.Start()
 	await(t, "everybody to be known again", 15*time.Second, func() bool {
-		subs, err := f.store.Subscribers(t.Context(), mustRoom(t, "tea"))
+		subs, err := f.store.Subscribers(t.Context(), roomtest.Name(t, "tea"))
 		a, aThere := f.lease(t, "node-0")
 		b, bThere := f.lease(t, "node-1")
 		return err == nil && len(subs) == 2 && aThere && bThere && !a.Dead && !b.Dead &&
@@ -235,7 +236,7 @@ func TestANodeWasReapedInError(t *testing.T) {
 	subscribe(t, n, "tea", "erin")
 	v := subscribe(t, nodes[1], "tea", "bob")
 	plays(t, v, "alice", "video0")
-	ctx, rm := t.Context(), mustRoom(t, "tea")
+	ctx, rm := t.Context(), roomtest.Name(t, "tea")
 	there := []string{"index tea", "pub alice live", "sub erin"}
 	if got := f.records(t, "tea", n.instance); !slices.Equal(got, there) {
 		t.Fatalf("before: %v", got)
@@ -291,15 +292,15 @@ func TestAPublisherIsAwayInError(t *testing.T) {
 	v := subscribe(t, nodes[1], "tea", "bob")
 	plays(t, v, "alice", "video0")
 	from := len(v.Log())
-	pubs, err := nodes[1].store.Publishers(t.Context(), mustRoom(t, "tea"))
+	pubs, err := nodes[1].store.Publishers(t.Context(), roomtest.Name(t, "tea"))
 	if err != nil || len(pubs) != 1 {
 		t.Fatal(pubs, err)
 	}
-	change, err := nodes[1].store.MarkAway(t.Context(), mustRoom(t, "tea"), pubs[0].FullID, pubs[0].Inc)
+	change, err := nodes[1].store.MarkAway(t.Context(), roomtest.Name(t, "tea"), pubs[0].FullID, pubs[0].Inc)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := nodes[1].roster.Open(t.Context(), mustRoom(t, "tea"))
+	r, err := nodes[1].roster.Open(t.Context(), roomtest.Name(t, "tea"))
 	if err != nil {
 		t.Fatal(err)
 	}

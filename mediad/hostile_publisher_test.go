@@ -15,6 +15,7 @@ import (
 	"weever/mediad/internal/client"
 	"weever/shared/auth"
 	"weever/shared/room"
+	"weever/shared/room/roomtest"
 	"weever/shared/testkit"
 )
 
@@ -88,7 +89,7 @@ func send(c webrtc.TrackLocalContext, pt uint8, first, count uint16) {
 
 func records(t *testing.T, n *testNode, rm string) []room.Publisher {
 	t.Helper()
-	pubs, err := n.store.Publishers(t.Context(), mustRoom(t, rm))
+	pubs, err := n.store.Publishers(t.Context(), roomtest.Name(t, rm))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,8 +134,8 @@ func TestNoSessionSlipsPastAKick(t *testing.T) {
 	cfg := c.config(0)
 	cfg.Auth.On = true
 	n := start(t, cfg)
-	name := mustRoom(t, "kick")
-	id := fullID(t, "alice").ID()
+	name := roomtest.Name(t, "kick")
+	id := roomtest.FullID(t, "alice").ID()
 	for i := range 30 {
 		if _, err := n.tokens.SetToken(t.Context(), name, room.Pub, id, "tok", auth.Grant{}, time.Hour); err != nil {
 			t.Fatal(err)
@@ -163,7 +164,7 @@ func TestSupersededUnseen(t *testing.T) {
 	n := startNodes(t, 1)[0]
 	p := publish(t, n, "tea", "alice")
 	await(t, "the publisher to be live", 5*time.Second, func() bool { return len(records(t, n, "tea")) == 1 })
-	rec, name := records(t, n, "tea")[0], mustRoom(t, "tea")
+	rec, name := records(t, n, "tea")[0], roomtest.Name(t, "tea")
 	inc, err := n.store.NextInc(t.Context(), name)
 	if err != nil {
 		t.Fatal(err)
@@ -195,7 +196,7 @@ func TestNoGhostsAfterAnOutage(t *testing.T) {
 	await(t, "the sessions to end", 15*time.Second, func() bool { pubs, subs := n.sessions.Counts(); return pubs+subs == 0 })
 	redis.Resume()
 	await(t, "the records to go", 15*time.Second, func() bool {
-		subs, err := n.store.Subscribers(t.Context(), mustRoom(t, "tea"))
+		subs, err := n.store.Subscribers(t.Context(), roomtest.Name(t, "tea"))
 		return err == nil && len(subs) == 0 && len(records(t, n, "tea")) == 0
 	})
 }

@@ -16,6 +16,7 @@ import (
 	"weever/mediad/internal/client/synth"
 	"weever/mediad/internal/control"
 	"weever/shared/logtest"
+	"weever/shared/room/roomtest"
 )
 
 // said is one line of the native client.
@@ -142,7 +143,7 @@ func TestNativeClient(t *testing.T) {
 		eval[any](t, p, fmt.Sprintf(`await stage.play('carol', 'medooze', %s)`, c.place(t, "sub", "tea", "carol")))
 		seesAndHears(t, p, "carol")
 		gst.stop()
-		hears(t, v, control.PubLeft{Pub: fullID(t, "alice")})
+		hears(t, v, control.PubLeft{Pub: roomtest.FullID(t, "alice")})
 	})
 
 	t.Run("plays", func(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 
 	"weever/mediad/internal/control"
 	"weever/mediad/internal/sdpfrag"
+	"weever/shared/room/roomtest"
 )
 
 // bareViewer connects a plain pion client with a control channel as a subscriber; it returns the reply to its POST and its own ICE
@@ -160,7 +161,7 @@ func TestRestartThatFindsNoWay(t *testing.T) {
 	if r.status != 200 {
 		t.Fatalf("restart: %+v", r)
 	}
-	hears(t, v, control.PubAway{Pub: fullID(t, "alice")})
+	hears(t, v, control.PubAway{Pub: roomtest.FullID(t, "alice")})
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("away after %v", took)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"weever/mediad/internal/control"
 	"weever/mediad/internal/sdpfrag"
+	"weever/shared/room/roomtest"
 )
 
 // ICE restarts, and what else was under way when they came.
@@ -21,7 +22,7 @@ func TestICERestartWithOpenOffer(t *testing.T) {
 	v.DropAnswers(true)
 	rounds := v.Rounds()
 	publish(t, nodes[0], "tea", "bob") // makes an offer, whose answer is lost
-	hears(t, v, control.PubJoin{Pub: fullID(t, "bob")})
+	hears(t, v, control.PubJoin{Pub: roomtest.FullID(t, "bob")})
 	await(t, "the offer to be applied", 5*time.Second, func() bool { return v.Rounds() > rounds })
 	v.DropAnswers(false)
 	if err := v.ICERestart(within(t, 10*time.Second)); err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"weever/mediad/internal/client"
 	"weever/mediad/internal/control"
+	"weever/shared/room/roomtest"
 	"weever/shared/testkit/netns"
 )
 
@@ -176,7 +177,7 @@ func TestRoamingBrowser(t *testing.T) {
 		// And once more with some seconds without any network, in which all learn that nothing comes from her.
 		asked := len(v.Log())
 		link.Unplug()
-		if _, _, err := v.AwaitFrom(within(t, 10*time.Second), asked, func(m control.Message) bool { return m == control.PubAway{Pub: fullID(t, id)} }); err != nil {
+		if _, _, err := v.AwaitFrom(within(t, 10*time.Second), asked, func(m control.Message) bool { return m == control.PubAway{Pub: roomtest.FullID(t, id)} }); err != nil {
 			t.Fatal(err)
 		}
 		m.Plug()

@@ -11,6 +11,7 @@ import (
 	"weever/mediad/internal/client"
 	"weever/mediad/internal/control"
 	"weever/mediad/internal/talk"
+	"weever/shared/room/roomtest"
 )
 
 // talkers is a cluster with authentication and two subscribers on each node: "t0" to "t2" may say, "m0" to "m2" may not.
@@ -264,7 +265,7 @@ func TestSpeakers(t *testing.T) {
 			}
 		}
 	}
-	a, b := fullID(t, "alice+1"), fullID(t, "bob+1")
+	a, b := roomtest.FullID(t, "alice+1"), roomtest.FullID(t, "bob+1")
 	expect("both", control.Speaker{Pub: a, Level: 20}, control.Speaker{Pub: b, Level: 50})
 	level(alice, 70)
 	expect("the other way round", control.Speaker{Pub: b, Level: 50}, control.Speaker{Pub: a, Level: 70})

@@ -13,6 +13,7 @@ import (
 	"weever/mediad/internal/client/synth"
 	"weever/mediad/internal/control"
 	"weever/shared/room"
+	"weever/shared/room/roomtest"
 	"weever/shared/testkit"
 )
 
@@ -45,10 +46,10 @@ func TestReloadedPage(t *testing.T) {
 	more(t, v, "alice+1", "video0", 20)
 
 	first.Abandon()
-	hears(t, v, control.PubAway{Pub: fullID(t, "alice+1")})
+	hears(t, v, control.PubAway{Pub: roomtest.FullID(t, "alice+1")})
 	began := time.Now()
 	publish(t, nodes[1], "tea", "alice+3")
-	hears(t, v, control.PubLeft{Pub: fullID(t, "alice+1")})
+	hears(t, v, control.PubLeft{Pub: roomtest.FullID(t, "alice+1")})
 	if took := time.Since(began); took > 3*time.Second {
 		t.Errorf("the reloaded page was there for another %v", took)
 	}
@@ -65,8 +66,8 @@ func TestAwayForGood(t *testing.T) {
 	v := subscribe(t, n, "tea", "viewer")
 	plays(t, v, "alice", "audio0")
 	p.Abandon()
-	hears(t, v, control.PubAway{Pub: fullID(t, "alice")})
-	hears(t, v, control.PubLeft{Pub: fullID(t, "alice")})
+	hears(t, v, control.PubAway{Pub: roomtest.FullID(t, "alice")})
+	hears(t, v, control.PubLeft{Pub: roomtest.FullID(t, "alice")})
 	await(t, "the session to end", 5*time.Second, func() bool { pubs, _ := n.sessions.Counts(); return pubs == 0 })
 }
 
@@ -159,7 +160,7 @@ func TestSimulcastLayers(t *testing.T) {
 		streams[s.Rid] = s.Stream
 	}
 	for level, rid := range map[control.Level]string{control.LevelLow: "l", control.LevelMid: "m", control.LevelHigh: "h"} {
-		if err := v.Layer(fullID(t, "alice"), "video0", level); err != nil {
+		if err := v.Layer(roomtest.FullID(t, "alice"), "video0", level); err != nil {
 			t.Fatal(err)
 		}
 		st, err := v.AwaitTrack(within(t, 10*time.Second), "alice", "video0", func(st arrival.Stats) bool { return st.Stream == streams[rid] })
@@ -170,7 +171,7 @@ func TestSimulcastLayers(t *testing.T) {
 			t.Errorf("%s: not one stream: %+v", level, st)
 		}
 	}
-	if err := v.Layer(fullID(t, "alice"), "video0", control.LevelOff); err != nil {
+	if err := v.Layer(roomtest.FullID(t, "alice"), "video0", control.LevelOff); err != nil {
 		t.Fatal(err)
 	}
 	quiet := func() bool {
@@ -180,7 +181,7 @@ func TestSimulcastLayers(t *testing.T) {
 		return now.Packets == was.Packets
 	}
 	await(t, "the track to stop", 5*time.Second, quiet)
-	if err := v.Layer(fullID(t, "alice"), "video0", control.LevelAuto); err != nil {
+	if err := v.Layer(roomtest.FullID(t, "alice"), "video0", control.LevelAuto); err != nil {
 		t.Fatal(err)
 	}
 	more(t, v, "alice", "video0", 20)
@@ -206,7 +207,7 @@ func TestLayersListedLeastFirst(t *testing.T) {
 	}
 	showsLayer("what nobody asked for", "c")
 	for level, rid := range map[control.Level]string{control.LevelLow: "a", control.LevelMid: "b", control.LevelHigh: "c"} {
-		if err := v.Layer(fullID(t, "alice"), "video0", level); err != nil {
+		if err := v.Layer(roomtest.FullID(t, "alice"), "video0", level); err != nil {
 			t.Fatal(err)
 		}
 		showsLayer(string(level), rid)
@@ -283,7 +284,7 @@ func TestALayerStopsWhileRedisIsAway(t *testing.T) {
 	shows("m")
 	redis.Start()
 	await(t, "the record to say so", 20*time.Second, func() bool {
-		pubs, err := n.store.Publishers(t.Context(), mustRoom(t, "tea"))
+		pubs, err := n.store.Publishers(t.Context(), roomtest.Name(t, "tea"))
 		return err == nil && len(pubs) == 1 && slices.Equal(pubs[0].Tracks[0].Layers, []string{"m", "l"})
 	})
 	if err := p.MuteLayer(0, 0, false); err != nil {
@@ -295,7 +296,7 @@ func TestALayerStopsWhileRedisIsAway(t *testing.T) {
 // tracksOf is what a room's only publisher has on record.
 func (n *testNode) tracksOf(t *testing.T, rm string) []room.Track {
 	t.Helper()
-	pubs, err := n.store.Publishers(t.Context(), mustRoom(t, rm))
+	pubs, err := n.store.Publishers(t.Context(), roomtest.Name(t, rm))
 	if err != nil || len(pubs) != 1 {
 		t.Fatalf("%+v, %v", pubs, err)
 	}

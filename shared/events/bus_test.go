@@ -14,6 +14,7 @@ import (
 
 	"weever/shared/logtest"
 	"weever/shared/room"
+	"weever/shared/room/roomtest"
 	"weever/shared/testkit"
 )
 
@@ -32,15 +33,6 @@ func connect(t *testing.T, url string) *nats.Conn {
 func bus(t *testing.T, url string) *Bus {
 	t.Helper()
 	return New(connect(t, url), "test", slog.New(slog.DiscardHandler))
-}
-
-func roomName(t *testing.T, s string) room.Name {
-	t.Helper()
-	rm, err := room.ParseName(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return rm
 }
 
 func subscribe(t *testing.T, b *Bus, rm room.Name) <-chan Event {
@@ -78,7 +70,7 @@ func TestEventsReachTheirRoomOnly(t *testing.T) {
 	t.Run("", func(t *testing.T) {
 		url := testkit.NATS(t)
 		a, b := bus(t, url), bus(t, url)
-		here, elsewhere := roomName(t, "here"), roomName(t, "elsewhere")
+		here, elsewhere := roomtest.Name(t, "here"), roomtest.Name(t, "elsewhere")
 		gotHere, gotElsewhere := subscribe(t, b, here), subscribe(t, b, elsewhere)
 		one, two, three := event(t, Up, "alice", 0, 1), event(t, Left, "alice", 1, 2), event(t, Up, "bob", 2, 3)
 		publish(t, a, here, one)
@@ -100,7 +92,7 @@ func TestEventsReachTheirRoomOnly(t *testing.T) {
 func TestNothingComesAfterStop(t *testing.T) {
 	url := testkit.NATS(t)
 	b := bus(t, url)
-	rm := roomName(t, "r")
+	rm := roomtest.Name(t, "r")
 	got := make(chan Event, 10)
 	stop, err := b.Subscribe(rm, func(ev Event) { got <- ev })
 	if err != nil {
@@ -121,7 +113,7 @@ func TestGarbageIsDroppedCountedAndLoggedOnce(t *testing.T) {
 	url := testkit.NATS(t)
 	var text logtest.Buffer
 	b := New(connect(t, url), "test", slog.New(slog.NewTextHandler(&text, nil)))
-	rm := roomName(t, "r")
+	rm := roomtest.Name(t, "r")
 	got := subscribe(t, b, rm)
 	for _, junk := range []string{"", "junk", "{}", strings.Repeat("x", maxEvent+1)} {
 		if err := b.nc.Publish("test.v1.room.r", []byte(junk)); err != nil {
@@ -144,7 +136,7 @@ func TestSubscriptionsOutliveTheServer(t *testing.T) {
 	t.Run("", func(t *testing.T) {
 		srv := testkit.NATSCluster(t, 1)[0]
 		a, b := bus(t, srv.URL), bus(t, srv.URL)
-		rm := roomName(t, "r")
+		rm := roomtest.Name(t, "r")
 		got := subscribe(t, b, rm)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
@@ -182,7 +174,7 @@ func TestSubscriptionsOutliveTheServer(t *testing.T) {
 func TestAClosedConnectionSaysSo(t *testing.T) {
 	b := bus(t, testkit.NATS(t))
 	b.nc.Close()
-	rm := roomName(t, "r")
+	rm := roomtest.Name(t, "r")
 	if err := b.Publish(rm, event(t, Up, "alice", 0, 1)); !errors.Is(err, nats.ErrConnectionClosed) {
 		t.Fatalf("publish: %v", err)
 	}
@@ -198,7 +190,7 @@ func TestAClosedConnectionSaysSo(t *testing.T) {
 func TestSlowReadersAreCounted(t *testing.T) {
 	b := bus(t, testkit.NATS(t))
 	b.nc.SetErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})
-	rm := roomName(t, "r")
+	rm := roomtest.Name(t, "r")
 	busy, free := make(chan struct{}), make(chan struct{})
 	stop, err := b.Subscribe(rm, func(ev Event) {
 		if ev.Seq == 1 {

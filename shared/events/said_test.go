@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"weever/shared/room/roomtest"
 	"weever/shared/testkit"
 )
 
@@ -88,7 +89,7 @@ func TestWhatIsSaidReachesItsRoomInOrder(t *testing.T) {
 	t.Run("", func(t *testing.T) {
 		url := testkit.NATS(t)
 		a, b := bus(t, url), bus(t, url)
-		here, elsewhere := roomName(t, "here"), roomName(t, "elsewhere")
+		here, elsewhere := roomtest.Name(t, "here"), roomtest.Name(t, "elsewhere")
 		got := make(chan Said, 100)
 		stop, err := b.SubscribeSaid(here, func(s Said) { got <- s })
 		if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"weever/shared/apierr"
 	"weever/shared/room"
+	"weever/shared/room/roomtest"
 )
 
 // wantRooms fails the test unless RoomsOf gives exactly these.
@@ -39,12 +40,12 @@ func wantNoKey(t *testing.T, s *Store, instance string) {
 }
 
 func testRoomsOfAnInstance(t *testing.T, s *Store) {
-	ctx, a, b := t.Context(), mustRoom(t, "a"), mustRoom(t, "b")
+	ctx, a, b := t.Context(), roomtest.Name(t, "a"), roomtest.Name(t, "b")
 	alice, bob := publisher(t, s, a, "alice"), publisher(t, s, b, "bob")
 	wantNoKey(t, s, "i1") // pending publishers have no record
 	mustLive(t, s, b, bob)
 	mustLive(t, s, a, alice)
-	sub := room.Subscriber{FullID: mustFullID(t, "carol"), Session: "c1", Owner: alice.Owner, JoinedAt: time.Now()}
+	sub := room.Subscriber{FullID: roomtest.FullID(t, "carol"), Session: "c1", Owner: alice.Owner, JoinedAt: time.Now()}
 	for range 2 { // the second time it restores
 		inc, err := s.AddSubscriber(ctx, a, sub)
 		if err != nil {
@@ -70,7 +71,7 @@ func testRoomsOfAnInstance(t *testing.T, s *Store) {
 
 // The note is written before the record: what failed in between is taken back by whoever knows that it failed.
 func testNoteWithoutARecord(t *testing.T, s *Store) {
-	ctx, rm := t.Context(), mustRoom(t, "r")
+	ctx, rm := t.Context(), roomtest.Name(t, "r")
 	p := publisher(t, s, rm, "alice")
 	for _, session := range []string{"s1", "s2"} {
 		if err := s.enter(ctx, rm, p.Owner, session); err != nil {
@@ -90,7 +91,7 @@ func testNoteWithoutARecord(t *testing.T, s *Store) {
 }
 
 func testWhoTakesAPlaceTakesTheNoteAway(t *testing.T, s *Store) {
-	ctx, rm := t.Context(), mustRoom(t, "r")
+	ctx, rm := t.Context(), roomtest.Name(t, "r")
 	old, away := publisher(t, s, rm, "alice"), publisher(t, s, rm, "alice+1")
 	away.Owner.Instance = "i2"
 	mustLive(t, s, rm, old)
@@ -150,7 +151,7 @@ func testTheNoteIsThereBeforeTheRecord(t *testing.T, s *Store) {
 			return err
 		},
 	} {
-		rm := mustRoom(t, name)
+		rm := roomtest.Name(t, name)
 		p := publisher(t, s, rm, "alice")
 		p.Owner.Instance = name
 		hook := &before{name: "evalsha", act: func() {
@@ -169,7 +170,7 @@ func testTheNoteIsThereBeforeTheRecord(t *testing.T, s *Store) {
 
 // A survivor takes a node for dead in error, and the session writes its record again while the survivor is still at it.
 func testOneIsRestoredWhileItIsRemoved(t *testing.T, s *Store) {
-	ctx, rm := t.Context(), mustRoom(t, "r")
+	ctx, rm := t.Context(), roomtest.Name(t, "r")
 	p := publisher(t, s, rm, "alice")
 	sub := room.Subscriber{FullID: p.FullID, Session: "v", Owner: room.Owner{Instance: "i2"}, JoinedAt: p.JoinedAt}
 	mustLive(t, s, rm, p)
@@ -199,7 +200,7 @@ func testOneIsRestoredWhileItIsRemoved(t *testing.T, s *Store) {
 }
 
 func testForgetting(t *testing.T, s *Store) {
-	ctx, rm := t.Context(), mustRoom(t, "r")
+	ctx, rm := t.Context(), roomtest.Name(t, "r")
 	if err := s.Forget(ctx, "i1"); err != nil { // nothing there
 		t.Fatal(err)
 	}

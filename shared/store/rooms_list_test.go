@@ -15,12 +15,13 @@ import (
 
 	"weever/shared/apierr"
 	"weever/shared/room"
+	"weever/shared/room/roomtest"
 )
 
 func testSubscribersAreOnePerSession(t *testing.T, s *Store) {
-	ctx, rm := t.Context(), mustRoom(t, "r")
+	ctx, rm := t.Context(), roomtest.Name(t, "r")
 	sub := room.Subscriber{
-		FullID: mustFullID(t, "bob"), Session: "s1", Owner: room.Owner{Node: "n1", Instance: "i1"},
+		FullID: roomtest.FullID(t, "bob"), Session: "s1", Owner: room.Owner{Node: "n1", Instance: "i1"},
 		JoinedAt: time.UnixMicro(1763500000000000).UTC(),
 	}
 	one, err := s.AddSubscriber(ctx, rm, sub)
@@ -56,7 +57,7 @@ func testSubscribersAreOnePerSession(t *testing.T, s *Store) {
 		t.Fatalf("got %+v, %v", list, err)
 	}
 	for name, want := range map[string]int{"r": 1, "nobody": 0} {
-		if n, err := s.CountSubscribers(ctx, mustRoom(t, name)); n != want || err != nil {
+		if n, err := s.CountSubscribers(ctx, roomtest.Name(t, name)); n != want || err != nil {
 			t.Fatalf("counted %d in %s, %v", n, name, err)
 		}
 	}
@@ -66,7 +67,7 @@ func testRoomsArePagedAndEmptyOnesSkipped(t *testing.T, s *Store) {
 	ctx := t.Context()
 	var want []RoomCount
 	for i := range 23 {
-		rm := mustRoom(t, fmt.Sprintf("room%02d", i))
+		rm := roomtest.Name(t, fmt.Sprintf("room%02d", i))
 		p := publisher(t, s, rm, "alice")
 		mustLive(t, s, rm, p)
 		if i%3 == 0 {
@@ -169,14 +170,14 @@ func hammerRoom(t *testing.T, s *Store, rm room.Name, workers, rounds int) {
 }
 
 func testManyAtOnce(t *testing.T, s *Store) {
-	rm := mustRoom(t, "r")
+	rm := roomtest.Name(t, "r")
 	hammerRoom(t, s, rm, 8, 40)
 }
 
 func testOneEntersWhileTheLastLeaves(t *testing.T, s *Store) {
-	ctx, rm := t.Context(), mustRoom(t, "r")
+	ctx, rm := t.Context(), roomtest.Name(t, "r")
 	sub := func(session string) room.Subscriber {
-		return room.Subscriber{FullID: mustFullID(t, "bob"), Session: session, Owner: room.Owner{Instance: "i"}, JoinedAt: time.Now()}
+		return room.Subscriber{FullID: roomtest.FullID(t, "bob"), Session: session, Owner: room.Owner{Instance: "i"}, JoinedAt: time.Now()}
 	}
 	listed := func() bool { return slices.Contains(s.db.Client().ZRange(ctx, s.roomsKey(), 0, -1).Val(), "r") }
 	if _, err := s.AddSubscriber(ctx, rm, sub("s1")); err != nil || !listed() {

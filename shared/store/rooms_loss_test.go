@@ -8,11 +8,12 @@ import (
 	"weever/shared/apierr"
 	"weever/shared/redisdb/redisdbtest"
 	"weever/shared/room"
+	"weever/shared/room/roomtest"
 	"weever/shared/testkit"
 )
 
 func testNumbersRiseWhenRedisIsEmptied(t *testing.T, s *Store) {
-	ctx, rm := t.Context(), mustRoom(t, "r")
+	ctx, rm := t.Context(), roomtest.Name(t, "r")
 	p := publisher(t, s, rm, "alice")
 	before := mustLive(t, s, rm, p)
 	epoch, err := s.StartEpoch(ctx, "n1")
@@ -55,7 +56,7 @@ func testEpochsRise(t *testing.T, s *Store) {
 
 // A survivor took the node for dead and removed its publisher; the node is back and the person never went away.
 func testRestoringAfterAnErrorOfOthers(t *testing.T, s *Store) {
-	rm := mustRoom(t, "r")
+	rm := roomtest.Name(t, "r")
 	p := publisher(t, s, rm, "alice")
 	mustLive(t, s, rm, p)
 	if _, err := s.MarkAway(t.Context(), rm, p.FullID, p.Inc); err != nil {
@@ -73,7 +74,7 @@ func testRestoringAfterAnErrorOfOthers(t *testing.T, s *Store) {
 }
 
 func testCountersLastAsLongAsSomebodyPublishes(t *testing.T, s *Store) {
-	ctx, rm := t.Context(), mustRoom(t, "r")
+	ctx, rm := t.Context(), roomtest.Name(t, "r")
 	ttl := func(key string) time.Duration { return s.db.Client().TTL(ctx, s.key(rm, key)).Val() }
 	p := publisher(t, s, rm, "alice")
 	mustLive(t, s, rm, p)
@@ -95,7 +96,7 @@ func testCountersLastAsLongAsSomebodyPublishes(t *testing.T, s *Store) {
 func TestRoomsWhileRedisIsAway(t *testing.T) {
 	srv := testkit.StartRedis(t)
 	s := openAt(t, srv.URL)
-	ctx, rm := t.Context(), mustRoom(t, "r")
+	ctx, rm := t.Context(), roomtest.Name(t, "r")
 	p := publisher(t, s, rm, "alice")
 	srv.Stop()
 	sub := room.Subscriber{FullID: p.FullID, Session: "s", Owner: p.Owner, JoinedAt: p.JoinedAt}

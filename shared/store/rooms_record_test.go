@@ -11,10 +11,11 @@ import (
 	"weever/shared/apierr"
 	"weever/shared/redisdb/redisdbtest"
 	"weever/shared/room"
+	"weever/shared/room/roomtest"
 )
 
 func testForeignRecordsAreSkipped(t *testing.T, s *Store) {
-	ctx, rm := t.Context(), mustRoom(t, "r")
+	ctx, rm := t.Context(), roomtest.Name(t, "r")
 	p := publisher(t, s, rm, "alice")
 	for field, raw := range map[string]string{
 		"alice": "garbage", "alice+1": `{"full_id":"alice+1"}`, "": "", "x y": "1 1 1 away i {}", "alice+2": "1 5 5 away i {broken",
@@ -48,11 +49,11 @@ func testForeignRecordsAreSkipped(t *testing.T, s *Store) {
 
 // A record whose JSON is spoilt can still be removed by who knows its incarnation.
 func testASpoiltRecordCanBeRemoved(t *testing.T, s *Store) {
-	rm := mustRoom(t, "r")
+	rm := roomtest.Name(t, "r")
 	if err := s.db.Client().HSet(t.Context(), s.key(rm, "pubs"), "alice", "1 5 5 live i {broken").Err(); err != nil {
 		t.Fatal(err)
 	}
-	c, err := s.RemovePublisher(t.Context(), rm, mustFullID(t, "alice"), 5)
+	c, err := s.RemovePublisher(t.Context(), rm, roomtest.FullID(t, "alice"), 5)
 	if err != nil || c.Seq == 0 || c.Publisher.FullID.String() != "alice" || c.Publisher.Inc != 5 {
 		t.Fatalf("got %+v, %v", c, err)
 	}
@@ -60,9 +61,9 @@ func testASpoiltRecordCanBeRemoved(t *testing.T, s *Store) {
 
 func TestRecordsThatCannotBeWritten(t *testing.T) {
 	s := openAt(t, "redis://127.0.0.1:1") // refused before anything is sent
-	rm := mustRoom(t, "r")
+	rm := roomtest.Name(t, "r")
 	good := room.Publisher{
-		FullID: mustFullID(t, "alice"), Session: "s", Owner: room.Owner{Instance: "i"}, Inc: 1, State: room.Live, JoinedAt: time.Now(),
+		FullID: roomtest.FullID(t, "alice"), Session: "s", Owner: room.Owner{Instance: "i"}, Inc: 1, State: room.Live, JoinedAt: time.Now(),
 	}
 	for name, spoil := range map[string]func(p *room.Publisher){
 		"no full id":       func(p *room.Publisher) { p.FullID = room.FullID{} },

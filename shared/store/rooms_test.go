@@ -11,6 +11,7 @@ import (
 	"weever/shared/apierr"
 	"weever/shared/redisdb/redisdbtest"
 	"weever/shared/room"
+	"weever/shared/room/roomtest"
 )
 
 // publisher is a record as a session of a node "n1" makes it, with an incarnation of its own.
@@ -21,7 +22,7 @@ func publisher(t *testing.T, s *Store, rm room.Name, fullID string) room.Publish
 		t.Fatal(err)
 	}
 	return room.Publisher{
-		FullID:   mustFullID(t, fullID),
+		FullID:   roomtest.FullID(t, fullID),
 		Session:  fmt.Sprintf("s%d", inc),
 		Owner:    room.Owner{Node: "n1", Instance: "i1", Epoch: 1763500000123456},
 		Inc:      inc,
@@ -29,15 +30,6 @@ func publisher(t *testing.T, s *Store, rm room.Name, fullID string) room.Publish
 		JoinedAt: time.UnixMicro(1763500000000000 + inc%1000000).UTC(),
 		Tracks:   []room.Track{{ID: "video0", Kind: "video", Codec: "video/VP8", Clock: 90000, Layers: []string{"h", "l"}}},
 	}
-}
-
-func mustFullID(t *testing.T, s string) room.FullID {
-	t.Helper()
-	id, err := room.ParseFullID(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return id
 }
 
 func mustLive(t *testing.T, s *Store, rm room.Name, p room.Publisher) LiveResult {
@@ -105,7 +97,7 @@ func TestRooms(t *testing.T) {
 }
 
 func testLifeOfAPublisher(t *testing.T, s *Store) {
-	ctx, rm := t.Context(), mustRoom(t, "r")
+	ctx, rm := t.Context(), roomtest.Name(t, "r")
 	if snap := mustSnapshot(t, s, rm); snap.Seq != 0 || len(snap.Publishers) != 0 {
 		t.Fatalf("an unknown room gave %+v", snap)
 	}
@@ -149,7 +141,7 @@ func testLifeOfAPublisher(t *testing.T, s *Store) {
 
 func testTwoPostsForOneFullIDInEitherOrder(t *testing.T, s *Store) {
 	t.Run("earlier first", func(t *testing.T) {
-		rm := mustRoom(t, "a")
+		rm := roomtest.Name(t, "a")
 		first, second := publisher(t, s, rm, "alice"), publisher(t, s, rm, "alice")
 		if second.Inc <= first.Inc {
 			t.Fatalf("the later POST has %d, the earlier %d", second.Inc, first.Inc)
@@ -163,7 +155,7 @@ func testTwoPostsForOneFullIDInEitherOrder(t *testing.T, s *Store) {
 		wantPublishers(t, s, rm, second)
 	})
 	t.Run("later first", func(t *testing.T) {
-		rm := mustRoom(t, "b")
+		rm := roomtest.Name(t, "b")
 		first, second := publisher(t, s, rm, "alice"), publisher(t, s, rm, "alice")
 		seq := mustLive(t, s, rm, second).Seq
 		_, err := s.GoLive(t.Context(), rm, first)
@@ -174,7 +166,7 @@ func testTwoPostsForOneFullIDInEitherOrder(t *testing.T, s *Store) {
 		}
 	})
 	t.Run("later came and left", func(t *testing.T) {
-		rm := mustRoom(t, "c")
+		rm := roomtest.Name(t, "c")
 		first, second := publisher(t, s, rm, "alice"), publisher(t, s, rm, "alice")
 		mustLive(t, s, rm, second)
 		if _, err := s.RemovePublisher(t.Context(), rm, second.FullID, second.Inc); err != nil {
@@ -188,7 +180,7 @@ func testTwoPostsForOneFullIDInEitherOrder(t *testing.T, s *Store) {
 		mustLive(t, s, rm, publisher(t, s, rm, "alice"))
 	})
 	t.Run("repeated", func(t *testing.T) {
-		rm := mustRoom(t, "d")
+		rm := roomtest.Name(t, "d")
 		p := publisher(t, s, rm, "alice")
 		one, two := mustLive(t, s, rm, p), mustLive(t, s, rm, p)
 		if two.Replaced != nil || two.Prev != one.Seq {
@@ -199,7 +191,7 @@ func testTwoPostsForOneFullIDInEitherOrder(t *testing.T, s *Store) {
 }
 
 func testAReloadedPageTakesThePlaceOfItsAwaySelf(t *testing.T, s *Store) {
-	ctx, rm := t.Context(), mustRoom(t, "r")
+	ctx, rm := t.Context(), roomtest.Name(t, "r")
 	var all []room.Publisher
 	for _, id := range []string{"alice+1", "alice+2", "alice+3", "alice-screen+1", "alicia+1"} {
 		p := publisher(t, s, rm, id)
@@ -243,7 +235,7 @@ func testAReloadedPageTakesThePlaceOfItsAwaySelf(t *testing.T, s *Store) {
 }
 
 func testOnlyTheOwnerOfTheIncarnationChangesARecord(t *testing.T, s *Store) {
-	ctx, rm := t.Context(), mustRoom(t, "r")
+	ctx, rm := t.Context(), roomtest.Name(t, "r")
 	old, p := publisher(t, s, rm, "alice"), publisher(t, s, rm, "alice")
 	mustLive(t, s, rm, old)
 	mustLive(t, s, rm, p)

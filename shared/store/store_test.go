@@ -7,7 +7,6 @@ import (
 
 	"weever/shared/redisdb"
 	"weever/shared/redisdb/redisdbtest"
-	"weever/shared/room"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -20,13 +19,4 @@ func eachRedis(t *testing.T, test func(t *testing.T, s *Store)) {
 func openAt(t *testing.T, url string) *Store {
 	t.Helper()
 	return New(redisdbtest.Open(t, url), nil)
-}
-
-func mustRoom(t *testing.T, s string) room.Name {
-	t.Helper()
-	n, err := room.ParseName(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
 }

@@ -14,7 +14,7 @@ import (
 	"weever/mediad/internal/client/follow"
 	"weever/mediad/internal/client/synth"
 	"weever/mediad/internal/control"
-	"weever/shared/room"
+	"weever/shared/room/roomtest"
 )
 
 const (
@@ -274,14 +274,10 @@ func (c *crowd) hears(t testing.TB, what control.Message, began time.Time, limit
 	return time.Since(began)
 }
 
-func away(t testing.TB, id string) control.Message { return control.PubAway{Pub: fullID(t, id)} }
-func left(t testing.TB, id string) control.Message { return control.PubLeft{Pub: fullID(t, id)} }
+func away(t testing.TB, id string) control.Message {
+	return control.PubAway{Pub: roomtest.FullID(t, id)}
+}
 
-func fullID(t testing.TB, id string) room.FullID {
-	t.Helper()
-	full, err := room.ParseFullID(id)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return full
+func left(t testing.TB, id string) control.Message {
+	return control.PubLeft{Pub: roomtest.FullID(t, id)}
 }

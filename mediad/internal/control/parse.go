@@ -105,9 +105,6 @@ func Parse(from Side, data []byte) (Message, error) {
 	return m, nil
 }
 
-// ValidTrack reports whether s can be a track id: "audio" or "video" and one to three digits.
-func ValidTrack(s string) bool { return checkTrack(s) == nil }
-
 func readTracks(a string) (Message, error) {
 	id, rest, _ := strings.Cut(a, " ")
 	pub, err := room.ParseFullID(id)

@@ -222,15 +222,6 @@ func (n *node) news(t *testing.T, rm room.Name) func() []string {
 	}
 }
 
-func mustRoom(t *testing.T, s string) room.Name {
-	t.Helper()
-	rm, err := room.ParseName(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return rm
-}
-
 func await(t *testing.T, what string, there func() bool) {
 	t.Helper()
 	for end := time.After(limit); !there(); {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"weever/shared/lease"
+	"weever/shared/room/roomtest"
 	"weever/shared/testkit"
 )
 
@@ -15,7 +16,7 @@ import (
 func TestTheDeadAreCleanedUpAfterOnce(t *testing.T) {
 	t.Parallel()
 	redisURL, bus := testkit.Redis(t), testkit.NATSCluster(t, 2)
-	tea, den := mustRoom(t, "tea"), mustRoom(t, "den")
+	tea, den := roomtest.Name(t, "tea"), roomtest.Name(t, "den")
 	a, b, c := start(t, "a", redisURL, bus[0].URL, never), start(t, "b", redisURL, bus[1].URL, never), start(t, "c", redisURL, bus[1].URL, never)
 	dead := start(t, "dead", redisURL, bus[0].URL, never)
 	inTea, inDen := a.news(t, tea), b.news(t, den)
@@ -56,7 +57,7 @@ func TestTheDeadAreCleanedUpAfterOnce(t *testing.T) {
 func TestWhoAnswersIsNotDead(t *testing.T) {
 	t.Parallel()
 	redisURL, natsURL := testkit.Redis(t), testkit.NATS(t)
-	tea := mustRoom(t, "tea")
+	tea := roomtest.Name(t, "tea")
 	a, lame, dead := start(t, "a", redisURL, natsURL, ttl), start(t, "lame", redisURL, natsURL, ttl), start(t, "dead", redisURL, natsURL, ttl)
 	news := a.news(t, tea)
 	lame.live(t, tea, "alice")
@@ -82,7 +83,7 @@ func TestWhoAnswersIsNotDead(t *testing.T) {
 func TestAReaperDiesMidway(t *testing.T) {
 	t.Parallel()
 	redisURL, natsURL := testkit.Redis(t), testkit.NATS(t)
-	tea := mustRoom(t, "tea")
+	tea := roomtest.Name(t, "tea")
 	a, b, dead := start(t, "a", redisURL, natsURL, never), start(t, "b", redisURL, natsURL, never), start(t, "dead", redisURL, natsURL, never)
 	news := a.news(t, tea)
 	dead.live(t, tea, "alice")
@@ -103,7 +104,7 @@ func TestAReaperDiesMidway(t *testing.T) {
 func TestOneComesBack(t *testing.T) {
 	t.Parallel()
 	redisURL, natsURL := testkit.Redis(t), testkit.NATS(t)
-	tea := mustRoom(t, "tea")
+	tea := roomtest.Name(t, "tea")
 	a, cut, dead := start(t, "a", redisURL, natsURL, never), start(t, "cut", redisURL, natsURL, never), start(t, "dead", redisURL, natsURL, never)
 	news := a.news(t, tea)
 	alice := cut.live(t, tea, "alice")
@@ -126,7 +127,7 @@ func TestOneComesBack(t *testing.T) {
 func TestNobodyDiesOfABackend(t *testing.T) {
 	t.Parallel()
 	redis, bus := testkit.StartRedis(t), testkit.NATSCluster(t, 1)[0]
-	tea := mustRoom(t, "tea")
+	tea := roomtest.Name(t, "tea")
 	a, b := start(t, "a", redis.URL, bus.URL, never), start(t, "b", redis.URL, bus.URL, never)
 	news := a.news(t, tea)
 	b.live(t, tea, "alice")
@@ -153,9 +154,9 @@ func TestALargeNodeDies(t *testing.T) {
 	redisURL, natsURL := testkit.Redis(t), testkit.NATS(t)
 	a, dead := start(t, "a", redisURL, natsURL, never), start(t, "dead", redisURL, natsURL, never)
 	for i := range maxRooms + 10 {
-		dead.live(t, mustRoom(t, fmt.Sprintf("room%d", i)), "alice")
+		dead.live(t, roomtest.Name(t, fmt.Sprintf("room%d", i)), "alice")
 	}
-	big := mustRoom(t, "room0")
+	big := roomtest.Name(t, "room0")
 	for i := range maxSubscribers + 10 {
 		dead.watch(t, big, fmt.Sprintf("viewer%d", i))
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"weever/shared/lease"
+	"weever/shared/room/roomtest"
 	"weever/shared/testkit"
 )
 
@@ -15,7 +16,7 @@ import (
 func TestAnotherRegionCannotBeHeard(t *testing.T) {
 	t.Parallel()
 	redisURL, natsURL := testkit.Redis(t), testkit.NATS(t)
-	tea := mustRoom(t, "tea")
+	tea := roomtest.Name(t, "tea")
 	a, near, far := start(t, "a", redisURL, natsURL, never), start(t, "near", redisURL, natsURL, never), start(t, "far", redisURL, natsURL, never)
 	news := a.news(t, tea)
 	near.live(t, tea, "bob")

@@ -12,6 +12,7 @@ import (
 
 	"weever/shared/apierr"
 	"weever/shared/events"
+	"weever/shared/room/roomtest"
 	"weever/shared/testkit"
 )
 
@@ -20,17 +21,17 @@ import (
 func TestALostEventIsHealedFromRedis(t *testing.T) {
 	redisURL, natsURL := testkit.Redis(t), testkit.NATS(t)
 	a := running(t, "a", redisURL, natsURL, never)
-	h := running(t, "b", redisURL, natsURL, 50*time.Millisecond).open(t, roomName(t, "r"))
-	c := a.live(t, roomName(t, "r"), "alice")
+	h := running(t, "b", redisURL, natsURL, 50*time.Millisecond).open(t, roomtest.Name(t, "r"))
+	c := a.live(t, roomtest.Name(t, "r"), "alice")
 	awaitIDs(t, h, "alice")
-	a.remove(t, roomName(t, "r"), c.Publisher)
+	a.remove(t, roomtest.Name(t, "r"), c.Publisher)
 	awaitIDs(t, h)
 }
 
 func TestAGapIsHealedAtOnce(t *testing.T) {
 	redisURL, natsURL := testkit.Redis(t), testkit.NATS(t)
 	a, b := running(t, "a", redisURL, natsURL, never), running(t, "b", redisURL, natsURL, never)
-	rm := roomName(t, "r")
+	rm := roomtest.Name(t, "r")
 	ha, hb := a.open(t, rm), b.open(t, rm)
 	tell(t, ha, events.Up, a.live(t, rm, "alice"))
 	awaitIDs(t, hb, "alice")
@@ -48,7 +49,7 @@ func TestAGapIsHealedAtOnce(t *testing.T) {
 func TestAReconnectIsHealedAtOnce(t *testing.T) {
 	redisURL, servers := testkit.Redis(t), testkit.NATSCluster(t, 2)
 	a, b := running(t, "a", redisURL, servers[0].URL, never), running(t, "b", redisURL, servers[1].URL, never)
-	rm := roomName(t, "r")
+	rm := roomtest.Name(t, "r")
 	ha, hb := a.open(t, rm), b.open(t, rm)
 	tell(t, ha, events.Up, a.live(t, rm, "alice"))
 	awaitIDs(t, hb, "alice")
@@ -77,7 +78,7 @@ func TestNobodyLeavesBecauseRedisIsAwayOrEmpty(t *testing.T) {
 	srv, natsURL := testkit.StartRedis(t), testkit.NATS(t)
 	every := time.Second // the time of grace is twice that: enough for b to follow a
 	a, b := running(t, "a", srv.URL, natsURL, every), running(t, "b", srv.URL, natsURL, every)
-	rm := roomName(t, "r")
+	rm := roomtest.Name(t, "r")
 	ha, hb := a.open(t, rm), b.open(t, rm)
 	tell(t, ha, events.Up, a.live(t, rm, "alice"))
 	tell(t, hb, events.Up, b.live(t, rm, "bob"))
@@ -94,7 +95,7 @@ func TestNobodyLeavesBecauseRedisIsAwayOrEmpty(t *testing.T) {
 	}
 	srv.Stop()
 	rdb := dialRedis(t, srv.URL)
-	if _, err := a.Open(t.Context(), roomName(t, "other")); apierr.From(err).Code != apierr.Unavailable {
+	if _, err := a.Open(t.Context(), roomtest.Name(t, "other")); apierr.From(err).Code != apierr.Unavailable {
 		t.Fatalf("a room nobody knows was opened while Redis is away: %v", err)
 	}
 	a.open(t, rm).Close() // one that is open can be entered
@@ -125,7 +126,7 @@ func TestALookThatFailsProvesNothing(t *testing.T) {
 	n := idle(t, "n", srv.URL, testkit.NATS(t), never)
 	var log strings.Builder
 	n.log = slog.New(slog.NewTextHandler(&log, nil))
-	rm := roomName(t, "r")
+	rm := roomtest.Name(t, "r")
 	c := n.live(t, rm, "alice")
 	h := n.open(t, rm)
 	lacked := func() bool { return !h.t.ledger.pubs[c.Publisher.FullID].since.IsZero() }

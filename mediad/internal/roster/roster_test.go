@@ -18,6 +18,7 @@ import (
 	"weever/shared/events"
 	"weever/shared/redisdb/redisdbtest"
 	"weever/shared/room"
+	"weever/shared/room/roomtest"
 	"weever/shared/store"
 	"weever/shared/testkit"
 )
@@ -63,15 +64,6 @@ func running(t *testing.T, name, redisURL, natsURL string, healEvery time.Durati
 		}
 	})
 	return n
-}
-
-func roomName(t *testing.T, s string) room.Name {
-	t.Helper()
-	rm, err := room.ParseName(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return rm
 }
 
 func (n *node) open(t *testing.T, rm room.Name) *Room {
@@ -153,7 +145,7 @@ func TestNodesOnDifferentServersSeeEachOther(t *testing.T) {
 	redisURL, servers := testkit.Redis(t), testkit.NATSCluster(t, 3)
 	var nodes []*node
 	var rooms []*Room
-	rm := roomName(t, "r")
+	rm := roomtest.Name(t, "r")
 	for i, srv := range servers {
 		n := running(t, fmt.Sprintf("n%d", i), redisURL, srv.URL, never)
 		nodes, rooms = append(nodes, n), append(rooms, n.open(t, rm))
@@ -197,7 +189,7 @@ func TestOpensAreSharedAndCounted(t *testing.T) {
 	srv := testkit.StartRedis(t)
 	n := idle(t, "n", srv.URL, testkit.NATS(t), never)
 	rdb := dialRedis(t, srv.URL)
-	rm := roomName(t, "r")
+	rm := roomtest.Name(t, "r")
 	n.live(t, rm, "alice")
 
 	before := hgetalls(t, rdb)
@@ -249,7 +241,7 @@ func TestOpensAreSharedAndCounted(t *testing.T) {
 func TestAnOpenThatIsGivenUpLeavesNothing(t *testing.T) {
 	srv := testkit.StartRedis(t)
 	n := idle(t, "n", srv.URL, testkit.NATS(t), never)
-	rm := roomName(t, "r")
+	rm := roomtest.Name(t, "r")
 	srv.Pause()
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
@@ -271,7 +263,7 @@ func TestAnOpenThatIsGivenUpLeavesNothing(t *testing.T) {
 func TestARoomCanBeOpenedWhileTheBusIsAway(t *testing.T) {
 	srv := testkit.NATSCluster(t, 1)[0]
 	n := running(t, "n", testkit.Redis(t), srv.URL, never)
-	rm := roomName(t, "r")
+	rm := roomtest.Name(t, "r")
 	srv.Stop()
 	h := n.open(t, rm)
 	c := n.live(t, rm, "alice")
@@ -292,7 +284,7 @@ func TestARoomCanBeOpenedWhileTheBusIsAway(t *testing.T) {
 func TestAStormIsGathered(t *testing.T) {
 	redisURL, natsURL := testkit.Redis(t), testkit.NATS(t)
 	a, b := running(t, "a", redisURL, natsURL, never), running(t, "b", redisURL, natsURL, never)
-	rm := roomName(t, "r")
+	rm := roomtest.Name(t, "r")
 	ha, hb := a.open(t, rm), b.open(t, rm)
 	slow, stop := hb.Watch()
 	defer stop()
@@ -325,7 +317,7 @@ func TestAStormIsGathered(t *testing.T) {
 func TestManySessionsComeAndGo(t *testing.T) {
 	redisURL, natsURL := testkit.Redis(t), testkit.NATS(t)
 	nodes := []*node{running(t, "a", redisURL, natsURL, 10*time.Millisecond), running(t, "b", redisURL, natsURL, 10*time.Millisecond)}
-	rm := roomName(t, "r")
+	rm := roomtest.Name(t, "r")
 	ctx := context.WithoutCancel(t.Context())
 	var wg sync.WaitGroup
 	for w := range 8 {

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"weever/mediad/internal/peer"
@@ -122,12 +123,16 @@ func (s *Service) Run(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// busy refuses what the node's load forbids.
-func (s *Service) busy() error {
-	if s.load == nil {
-		return nil
+// admit lets a POST in, unless the node is shut, full or too busy. leave must be called when it has been answered.
+func (s *Service) admit(client netip.Addr) (leave func(), err error) {
+	if leave, err = s.registry.enter(client); err != nil || s.load == nil {
+		return leave, err
 	}
-	return overloaded(s.load())
+	if err := overloaded(s.load()); err != nil {
+		leave()
+		return nil, err
+	}
+	return leave, nil
 }
 
 // Publish answers an offer to publish. The session is pending until its first packet; if that does not come within 15 s, nothing
@@ -135,14 +140,11 @@ func (s *Service) busy() error {
 func (s *Service) Publish(ctx context.Context, e Entry) (answer *Answer, err error) {
 	defer func() { s.registry.count.Joined(room.Pub, outcome(ctx, answer, err)) }()
 	e.Began = time.Now()
-	leave, err := s.registry.enter(e.Client)
+	leave, err := s.admit(e.Client)
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
-	if err := s.busy(); err != nil {
-		return nil, err
-	}
 	p, made, err := publisher.New(ctx, s.publishers, e, newID(s.instance))
 	if err != nil {
 		return nil, err
@@ -161,14 +163,11 @@ func (s *Service) Publish(ctx context.Context, e Entry) (answer *Answer, err err
 func (s *Service) Subscribe(ctx context.Context, e Entry, opt SubOptions) (answer *Answer, err error) {
 	defer func() { s.registry.count.Joined(room.Sub, outcome(ctx, answer, err)) }()
 	e.Began = time.Now()
-	leave, err := s.registry.enter(e.Client)
+	leave, err := s.admit(e.Client)
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
-	if err := s.busy(); err != nil {
-		return nil, err
-	}
 	v, made, err := viewer.New(ctx, s.viewers, e, opt, newID(s.instance))
 	if err != nil {
 		return nil, err
