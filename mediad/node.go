@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"runtime"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -15,6 +16,7 @@ import (
 
 	"weever/mediad/internal/admission"
 	"weever/mediad/internal/drain"
+	"weever/mediad/internal/fanout"
 	"weever/mediad/internal/fence"
 	"weever/mediad/internal/health"
 	"weever/mediad/internal/httpapi"
@@ -50,6 +52,7 @@ type node struct {
 	instance string
 
 	udp     *udpio.Mux
+	writers *fanout.Writers
 	public  []webserver.Listener // the public API, under TLS and, in development, in the plain too
 	private webserver.Listener
 	tls     *tlsconf.Reloader // nil: plain HTTP or self-signed
@@ -111,8 +114,9 @@ func newNode(cfg Config, log *slog.Logger) (_ *node, err error) {
 	}
 	n.metrics = n.newMetrics()
 	n.fence = fence.New(fence.Config{Connected: n.onBus, Log: n.log})
+	n.writers = fanout.NewWriters(runtime.GOMAXPROCS(0))
 	n.relay, err = relay.New(relay.Config{
-		Media: n.media, Calls: n.calls, Namespace: cfg.Shared.Namespace, Instance: n.instance, Open: n.fence.Open, Hop: n.metrics.Hop(), Log: n.log,
+		Writers: n.writers, Media: n.media, Calls: n.calls, Namespace: cfg.Shared.Namespace, Instance: n.instance, Open: n.fence.Open, Hop: n.metrics.Hop(), Log: n.log,
 	})
 	if err != nil {
 		return nil, err
@@ -170,7 +174,7 @@ func (n *node) Run(ctx context.Context) error {
 	})
 
 	for _, part := range []func(context.Context) error{
-		n.roster.Run, n.talk.Run, n.relay.Run, n.calls.Run, n.admission.Run, n.readiness.Run,
+		n.writers.Run, n.roster.Run, n.talk.Run, n.relay.Run, n.calls.Run, n.admission.Run, n.readiness.Run,
 	} {
 		g.Go(func() error { return quiet(part(gctx)) })
 	}
@@ -219,7 +223,7 @@ func (n *node) serveSessions(ctx, core context.Context, g *errgroup.Group) error
 	}
 	n.sessions = session.New(session.Config{
 		Owner: room.Owner{Node: n.cfg.Node.ID, Instance: n.instance, Epoch: epoch},
-		Store: n.store, Roster: n.roster, Relay: n.relay, Peers: peers, Talk: n.talk,
+		Store: n.store, Roster: n.roster, Relay: n.relay, Writers: n.writers, Peers: peers, Talk: n.talk,
 		ResumeWindow: n.cfg.Node.ResumeWindow, MaxSessions: n.cfg.Node.MaxSessions, MaxPerClient: n.cfg.Public.SessionsPerIP,
 		Admit: n.admission.Admit, Pubs: n.metrics.Publishers(), Subs: n.metrics.Viewers(), Log: n.log,
 	})

@@ -20,6 +20,8 @@ type attachment struct {
 	sink   Sink
 	cached bool          // wants a replay
 	stop   chan struct{} // closed by detach; nil when it cannot be replaying
+	shard  *shard        // nil: not live
+	from   uint64        // the first arrival that a live one gets
 }
 
 // Attach adds a sink that begins, if the history holds it, with the last key frame and all that followed, else with whatever comes,
@@ -60,8 +62,40 @@ func (s *Stream) join(a *attachment) (wish bool) {
 		}
 		s.misses++
 	}
-	s.sinks = append(s.sinks[:len(s.sinks):len(s.sinks)], a)
+	s.enlist(a)
 	return a.cached
+}
+
+// enlist makes a a live sink; the caller holds mu.
+func (s *Stream) enlist(a *attachment) {
+	sh := s.shard()
+	if len(sh.sinks) == 0 {
+		sh.next = s.ring.arrived
+	}
+	a.shard, a.from = sh, s.ring.arrived
+	sh.sinks = append(sh.sinks[:len(sh.sinks):len(sh.sinks)], a)
+	s.live++
+}
+
+// shard returns the one that the next sink joins: one is filled before the next is begun, as long as there are writers.
+func (s *Stream) shard() *shard {
+	best := -1
+	for i, sh := range s.shards {
+		if len(sh.sinks) < shardSinks {
+			return sh
+		}
+		if best < 0 || len(sh.sinks) < len(s.shards[best].sinks) {
+			best = i
+		}
+	}
+	if s.cfg.Writers == nil && best < 0 {
+		s.shards = append(s.shards, &shard{stream: s, writer: newWriter()})
+	} else if s.cfg.Writers != nil && len(s.shards) < len(s.cfg.Writers.list) {
+		s.shards = append(s.shards, &shard{stream: s, writer: s.cfg.Writers.pick()})
+	} else {
+		return s.shards[best]
+	}
+	return s.shards[len(s.shards)-1]
 }
 
 func (s *Stream) detach(a *attachment) {
@@ -72,7 +106,12 @@ func (s *Stream) detach(a *attachment) {
 	}
 	close(a.stop)
 	a.stop = nil
-	s.sinks, s.held = without(s.sinks, a), without(s.held, a)
+	s.held = without(s.held, a)
+	if a.shard != nil {
+		a.shard.sinks = without(a.shard.sinks, a)
+		a.shard = nil
+		s.live--
+	}
 }
 
 // Release ends the state that StreamConfig.Held began: the sinks that were kept waiting join now.
@@ -140,7 +179,7 @@ func (s *Stream) replay(a *attachment, plan replayPlan) {
 			return
 		}
 		if len(burst) > 0 {
-			a.sink.WritePackets(burst)
+			a.sink.WritePackets(nil, burst)
 		}
 		timer.Reset(wait)
 	}
@@ -157,7 +196,7 @@ func (s *Stream) collect(a *attachment, plan *replayPlan, burst []Packet, buf []
 				return burst, 0, false // come back to join when these are out
 			}
 			if a.stop != nil && !s.closed {
-				s.sinks = append(s.sinks[:len(s.sinks):len(s.sinks)], a)
+				s.enlist(a)
 			}
 			return nil, 0, true
 		}

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"weever/mediad/internal/udpio"
 )
 
 const frameTime = time.Second / 30
@@ -194,7 +196,7 @@ type chained struct {
 	enough chan struct{}
 }
 
-func (c *chained) WritePackets(burst []Packet) {
+func (c *chained) WritePackets(_ *udpio.Batch, burst []Packet) {
 	for i := range burst {
 		p := &burst[i]
 		if c.last != 0 && p.Index != c.last+1 {

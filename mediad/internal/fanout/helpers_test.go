@@ -10,6 +10,7 @@ import (
 	"go.uber.org/goleak"
 
 	"weever/mediad/internal/fanout/headerext"
+	"weever/mediad/internal/udpio"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -69,7 +70,7 @@ type recorder struct {
 	reports []SenderReport
 }
 
-func (r *recorder) WritePackets(burst []Packet) {
+func (r *recorder) WritePackets(_ *udpio.Batch, burst []Packet) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.bursts++

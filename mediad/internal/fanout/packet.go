@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"weever/mediad/internal/fanout/codec"
+	"weever/mediad/internal/udpio"
 )
 
 // MaxPacket is the longest RTP packet taken from a publisher, in bytes: more would not leave again in one Ethernet frame.
@@ -37,6 +38,7 @@ type Packet struct {
 	At    time.Time  // when this node got it, with the monotonic clock
 	Speed uint8      // > 1: replayed from the history, this many times faster than it was sent
 	Pivot uint32     // when Speed > 1: the timestamp at which the replay will have caught up with the live packets
+	Pad   uint8      // bytes of padding with which the packet is as long as its neighbours in the burst
 }
 
 // SenderReport is the part of an RTCP sender report that survives a hop: one instant on two clocks (RFC 3550 section 6.4.1).
@@ -47,10 +49,11 @@ type SenderReport struct {
 
 // Sink takes what a Stream hands out.
 //
-// WritePackets gets the packets that arrived together, in order of arrival (which is not always order of sequence), at least one.
+// WritePackets gets the packets that arrived together, in order of arrival (which is not always order of sequence), at least one, and
+// the batch in which to send them, which is flushed afterwards; nil: to be sent one by one.
 // Neither method may block or call back into the Stream with a lock held that its own methods need; both are called by one
 // goroutine at a time. A call that was already under way may still end after detach has returned.
 type Sink interface {
-	WritePackets(burst []Packet)
+	WritePackets(out *udpio.Batch, burst []Packet)
 	WriteReport(r SenderReport)
 }

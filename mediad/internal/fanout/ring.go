@@ -1,6 +1,7 @@
 package fanout
 
 import (
+	"time"
 	"unsafe"
 
 	"weever/mediad/internal/fanout/codec"
@@ -24,6 +25,8 @@ const (
 // Stream's guards it. In the steady state put allocates nothing.
 type ring struct {
 	slots   []slot
+	order   []arrival // what came when, round and round, as many as there are slots
+	arrived uint64    // packets ever stored: the number of the next arrival
 	data    []byte
 	head    uint64 // bytes ever stored: the position of the next payload
 	newest  uint64 // highest index stored, 0: empty
@@ -32,6 +35,12 @@ type ring struct {
 
 	key   uint64 // index of the first packet of the last key frame, 0: none seen
 	keyTS uint32
+}
+
+// arrival is one entry of the order in which packets came.
+type arrival struct {
+	index uint64
+	at    time.Time
 }
 
 // slot is where one packet is.
@@ -49,10 +58,38 @@ type slot struct {
 }
 
 func newRing(clock uint32) ring {
-	return ring{slots: make([]slot, minSlots), data: make([]byte, minBytes), horizon: replaySeconds * clock}
+	return ring{slots: make([]slot, minSlots), order: make([]arrival, minSlots), data: make([]byte, minBytes), horizon: replaySeconds * clock}
 }
 
 func (r *ring) slot(index uint64) *slot { return &r.slots[index&uint64(len(r.slots)-1)] }
+
+// arrival returns the entry of the n-th packet that came, of the last len(order).
+func (r *ring) arrival(n uint64) *arrival { return &r.order[n&uint64(len(r.order)-1)] }
+
+// firstHeld returns the first arrival, n or later, whose packet can be read.
+func (r *ring) firstHeld(n uint64) uint64 {
+	if size := uint64(len(r.order)); r.arrived-n > size {
+		n = r.arrived - size
+	}
+	for n < r.arrived && !r.holds(r.arrival(n).index) {
+		n++
+	}
+	return n
+}
+
+// frameAfter returns the first arrival, n or later, that begins a frame, as far as arrivals go.
+func (r *ring) frameAfter(n uint64) uint64 {
+	if n == r.arrived {
+		return n
+	}
+	before := r.slot(r.arrival(n).index).timestamp
+	for ; n < r.arrived; n++ {
+		if r.slot(r.arrival(n).index).timestamp != before {
+			break
+		}
+	}
+	return n
+}
 
 // holds reports whether the packet with this index can be read.
 func (r *ring) holds(index uint64) bool {
@@ -76,6 +113,8 @@ func (r *ring) put(p *Packet) {
 		index: p.Index, pos: pos, timestamp: p.Timestamp, size: uint16(n), marker: p.Marker, hasLevel: p.HasLevel,
 		hasOrient: p.HasOrientation, level: p.Level, orientation: p.Orientation, desc: p.Desc,
 	}
+	*r.arrival(r.arrived) = arrival{p.Index, p.At}
+	r.arrived++
 	if p.Index > r.newest {
 		r.newest = p.Index
 	}
@@ -128,6 +167,12 @@ func (r *ring) young(s *slot, p *Packet) bool {
 func (r *ring) resize(slots, size int) {
 	old := *r
 	r.slots, r.data, r.head = make([]slot, slots), make([]byte, size), 0
+	if slots > len(r.order) {
+		r.order = make([]arrival, slots)
+		for n := r.arrived - min(r.arrived, uint64(len(old.order))); n < r.arrived; n++ {
+			*r.arrival(n) = *old.arrival(n)
+		}
+	}
 	first := r.newest - min(r.newest, uint64(len(old.slots))) + 1
 	for i := first; i <= r.newest; i++ { // oldest first, so that they are also overwritten first
 		if !old.holds(i) {
@@ -176,4 +221,6 @@ func (r *ring) cached() (index uint64, ok bool) {
 }
 
 // memory is the number of bytes that the ring occupies.
-func (r *ring) memory() int { return len(r.data) + len(r.slots)*int(unsafe.Sizeof(slot{})) }
+func (r *ring) memory() int {
+	return len(r.data) + len(r.slots)*int(unsafe.Sizeof(slot{})) + len(r.order)*int(unsafe.Sizeof(arrival{}))
+}

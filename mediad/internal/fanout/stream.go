@@ -31,6 +31,9 @@ type StreamConfig struct {
 	// viewer's lock: it must not block, nor call a stream or a viewer. May be nil.
 	KeyframeWish func()
 
+	// Writers hand the packets to the sinks; nil: whoever writes does it, before WriteRTP and the others return.
+	Writers *Writers
+
 	// Held makes the stream keep its sinks waiting until Release, while its history is filled from elsewhere.
 	Held bool
 }
@@ -52,7 +55,8 @@ type Stream struct {
 
 	mu       sync.Mutex
 	ring     ring
-	sinks    []*attachment // live ones; never changed in place
+	shards   []*shard      // of the live sinks; each stays for the stream's life
+	live     int           // sinks in them
 	held     []*attachment // waiting for Release
 	holding  bool
 	wished   bool // a key frame was asked for while holding
@@ -154,29 +158,49 @@ func (s *Stream) parse(raw []byte, ids headerext.IDs) error {
 // elements are overwritten.
 func (s *Stream) WritePackets(burst []Packet) {
 	now := time.Now()
-	n, granted := 0, false
+	granted := false
 	s.mu.Lock()
 	for i := range burst {
 		p := &burst[i]
-		p.At, p.Speed = now, 0
+		p.At, p.Speed, p.Pad = now, 0, 0
 		if reason, ok := s.admit(p); !ok {
 			s.drops.Add(reason, 1)
 			continue
 		}
 		granted = granted || s.ring.key == p.Index
-		burst[n] = *p
-		n++
 	}
-	sinks := s.sinks
+	s.feed()
 	s.mu.Unlock()
 	if granted {
 		s.wishes.Granted()
 	}
-	if n == 0 {
+	s.feedInline()
+}
+
+// feed has the writers serve the sinks that have not got everything; the caller holds mu.
+func (s *Stream) feed() {
+	if s.cfg.Writers == nil {
 		return
 	}
-	for _, a := range sinks {
-		a.sink.WritePackets(burst[:n])
+	for _, sh := range s.shards {
+		if !sh.queued && sh.due() {
+			sh.queued = true
+			sh.writer.push(sh)
+		}
+	}
+}
+
+// feedInline serves them itself, when there are no writers.
+func (s *Stream) feedInline() {
+	if s.cfg.Writers != nil {
+		return
+	}
+	s.mu.Lock()
+	shards := s.shards
+	s.mu.Unlock()
+	for _, sh := range shards {
+		for sh.writer.serve(sh) {
+		}
 	}
 }
 
@@ -237,15 +261,12 @@ func (s *Stream) index(seq uint16) (index uint64, ok bool) {
 func (s *Stream) WriteReport(r SenderReport) {
 	s.mu.Lock()
 	s.report, s.reportAt = r, time.Now()
-	sinks := s.sinks
-	closed := s.closed
+	for _, sh := range s.shards {
+		sh.report = true
+	}
+	s.feed()
 	s.mu.Unlock()
-	if closed {
-		return
-	}
-	for _, a := range sinks {
-		a.sink.WriteReport(r)
-	}
+	s.feedInline()
 }
 
 // Report returns a sender report that holds for this moment, extrapolated from the last one written; false before the first.
@@ -303,7 +324,7 @@ func (s *Stream) Close() {
 	if !s.closed {
 		s.closed = true
 		close(s.done)
-		s.sinks, s.held = nil, nil
+		s.shards, s.held, s.live = nil, nil, 0
 	}
 	s.mu.Unlock()
 	s.wishes.Stop()
@@ -325,7 +346,7 @@ type StreamStats struct {
 func (s *Stream) Stats() StreamStats {
 	s.mu.Lock()
 	st := StreamStats{
-		Packets: s.packets, Bytes: s.bytes, Sinks: len(s.sinks) + len(s.held), Memory: s.ring.memory(), Width: s.width, Height: s.height,
+		Packets: s.packets, Bytes: s.bytes, Sinks: s.live + len(s.held), Memory: s.ring.memory(), Width: s.width, Height: s.height,
 		Replays: s.replays, Misses: s.misses,
 	}
 	s.mu.Unlock()

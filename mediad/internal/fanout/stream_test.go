@@ -15,6 +15,7 @@ import (
 
 	"weever/mediad/internal/fanout/drop"
 	"weever/mediad/internal/fanout/headerext"
+	"weever/mediad/internal/udpio"
 )
 
 func TestNewStream(t *testing.T) {
@@ -328,8 +329,8 @@ func TestWriteRTPDoesNotAllocate(t *testing.T) {
 
 type discard struct{}
 
-func (discard) WritePackets([]Packet)    {}
-func (discard) WriteReport(SenderReport) {}
+func (discard) WritePackets(*udpio.Batch, []Packet) {}
+func (discard) WriteReport(SenderReport)            {}
 
 // FuzzWriteRTP: whatever arrives, what comes out is within bounds and the same as what pion reads.
 func FuzzWriteRTP(f *testing.F) {

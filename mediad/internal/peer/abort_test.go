@@ -38,7 +38,7 @@ func TestClosedWhileItAnswers(t *testing.T) {
 		go func() {
 			defer close(done)
 			if i > 0 {
-				_, _ = Answer(t.Context(), pc)
+				_, _ = Answer(t.Context(), pc.PeerConnection)
 			}
 		}()
 		<-time.After(time.Duration(i) * 50 * time.Microsecond)

@@ -21,12 +21,16 @@ import (
 	"github.com/pion/interceptor/pkg/nack"
 	"github.com/pion/interceptor/pkg/report"
 	"github.com/pion/interceptor/pkg/twcc"
+	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v4"
 
+	"weever/mediad/internal/fanout/secure"
 	"weever/mediad/internal/peer/allowance"
 	"weever/mediad/internal/peer/codecs"
+	"weever/mediad/internal/peer/dtlskeys"
 	"weever/mediad/internal/peer/follow"
 	"weever/mediad/internal/pionlog"
+	"weever/mediad/internal/udpio"
 	"weever/shared/room"
 )
 
@@ -48,7 +52,7 @@ const maxNacks = 10
 
 // Config is what all connections of a node share.
 type Config struct {
-	UDPMux       ice.UDPMux
+	UDPMux       *udpio.Mux
 	PublicIPs    []netip.Addr  // advertised as host candidates in place of the local addresses of their family
 	Loopback     bool          // peers on loopback are welcome
 	ResumeWindow time.Duration // how long a silent publisher's connection is kept
@@ -57,6 +61,8 @@ type Config struct {
 
 // Factory makes connections. It is safe for concurrent use and has nothing to stop.
 type Factory struct {
+	udp  *udpio.Mux
+	log  *slog.Logger
 	cert webrtc.Certificate
 	kits map[variant]*kit
 }
@@ -69,8 +75,12 @@ type kit struct {
 }
 
 // api makes the API of one connection, whose streams are counted by a.
-func (k *kit) api(a *allowance.Allowance) *webrtc.API {
+func (k *kit) api(a *allowance.Allowance, mux ice.UDPMux, tap *dtlskeys.Tap) *webrtc.API {
 	se := k.settings
+	se.SetICEUDPMux(mux)
+	if tap != nil {
+		tap.Watch(&se)
+	}
 	se.BufferFactory = a.Buffer
 	se.SetICEBindingRequestHandler(follow.Handler())
 	return webrtc.NewAPI(webrtc.WithMediaEngine(k.media), webrtc.WithSettingEngine(se), webrtc.WithInterceptorRegistry(k.chain))
@@ -92,7 +102,7 @@ func New(cfg Config) (*Factory, error) {
 	if err != nil {
 		return nil, fmt.Errorf("peer: making the DTLS certificate: %w", err)
 	}
-	f := &Factory{cert: *cert, kits: map[variant]*kit{}}
+	f := &Factory{udp: cfg.UDPMux, log: cfg.Log, cert: *cert, kits: map[variant]*kit{}}
 	for _, role := range []room.Role{room.Pub, room.Sub} {
 		for _, client := range []bool{false, true} {
 			v := variant{role, client}
@@ -145,7 +155,6 @@ func receiverChain(chain *interceptor.Registry, log *pionlog.Factory) error {
 
 func settings(cfg Config, v variant) (*webrtc.SettingEngine, error) {
 	se := &webrtc.SettingEngine{LoggerFactory: pionlog.New(cfg.Log)}
-	se.SetICEUDPMux(cfg.UDPMux)
 	se.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6})
 	se.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	se.DisableActiveTCP(true)
@@ -200,10 +209,26 @@ func metadataAddrs() []netip.Addr {
 	}
 }
 
+// Conn is a connection that answers an offer.
+type Conn struct {
+	*webrtc.PeerConnection
+
+	// Out sends RTP to a viewer. It is nil for a publisher, and where the node is the DTLS client: then pion sends.
+	Out *secure.Sender
+}
+
 // Accept makes a connection for the offer and applies the offer to it. The caller owns the connection and must Close it.
-func (f *Factory) Accept(o *Offer) (*webrtc.PeerConnection, error) {
+func (f *Factory) Accept(o *Offer) (*Conn, error) {
 	streams := allowance.New(o.Role == room.Pub)
-	pc, err := f.kits[variant{o.Role, o.dtlsPassive}].api(streams).NewPeerConnection(webrtc.Configuration{
+	c := &Conn{}
+	var mux ice.UDPMux = f.udp
+	var tap *dtlskeys.Tap
+	if o.Role == room.Sub && !o.dtlsPassive {
+		path := f.udp.Path()
+		mux, tap, c.Out = path, &dtlskeys.Tap{}, secure.New(path)
+	}
+	var err error
+	c.PeerConnection, err = f.kits[variant{o.Role, o.dtlsPassive}].api(streams, mux, tap).NewPeerConnection(webrtc.Configuration{
 		Certificates: []webrtc.Certificate{f.cert},
 		BundlePolicy: webrtc.BundlePolicyMaxBundle,
 		SDPSemantics: webrtc.SDPSemanticsUnifiedPlan,
@@ -211,10 +236,33 @@ func (f *Factory) Accept(o *Offer) (*webrtc.PeerConnection, error) {
 	if err != nil {
 		return nil, fmt.Errorf("peer: %w", err)
 	}
-	streams.Guard(pc)
-	if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: o.SDP}); err != nil {
-		_ = pc.Close()
+	if tap != nil {
+		f.opens(c, tap)
+	}
+	streams.Guard(c.PeerConnection)
+	if err := c.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: o.SDP}); err != nil {
+		_ = c.Close()
 		return nil, badSDP(err, "the offer was parsed but could not be applied")
 	}
-	return pc, nil
+	return c, nil
+}
+
+// opens has the way out opened when DTLS is connected, and keeps it turned to where pion finds the viewer.
+func (f *Factory) opens(c *Conn, tap *dtlskeys.Tap) {
+	dtlsTransport := c.SCTP().Transport()
+	dtlsTransport.OnStateChange(func(s webrtc.DTLSTransportState) {
+		if s != webrtc.DTLSTransportStateConnected {
+			return
+		}
+		keys, err := tap.Config()
+		if err == nil {
+			err = c.Out.Open(keys)
+		}
+		if err != nil {
+			f.log.Error("a viewer can be sent nothing", "err", err)
+		}
+	})
+	dtlsTransport.ICETransport().OnSelectedCandidatePairChange(func(*webrtc.ICECandidatePair) {
+		_ = c.WriteRTCP([]rtcp.Packet{&rtcp.ReceiverReport{}}) // an empty one, for udpio.Path to see where it goes
+	})
 }

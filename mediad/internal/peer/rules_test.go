@@ -57,7 +57,7 @@ func TestBundleOnly(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer func() { _ = pc.Close() }()
-			text, err := Answer(t.Context(), pc)
+			text, err := Answer(t.Context(), pc.PeerConnection)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -179,7 +179,7 @@ func TestRedIsNotNegotiated(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = pc.Close() }()
-	text, err := Answer(t.Context(), pc)
+	text, err := Answer(t.Context(), pc.PeerConnection)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"weever/mediad/internal/fanout"
 	"weever/mediad/internal/nodecall"
+	"weever/mediad/internal/udpio"
 	"weever/shared/room"
 )
 
@@ -173,7 +174,7 @@ type viewer struct {
 
 func newViewer(t testing.TB) *viewer { return &viewer{t: t, changed: make(chan struct{})} }
 
-func (v *viewer) WritePackets(burst []fanout.Packet) {
+func (v *viewer) WritePackets(_ *udpio.Batch, burst []fanout.Packet) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for _, p := range burst {

@@ -10,6 +10,7 @@ import (
 
 	"weever/mediad/internal/fanout"
 	"weever/mediad/internal/nodecall"
+	"weever/mediad/internal/udpio"
 	"weever/shared/room"
 	"weever/shared/testkit"
 )
@@ -52,7 +53,7 @@ type stuck struct {
 	release chan struct{}
 }
 
-func (s *stuck) WritePackets([]fanout.Packet) {
+func (s *stuck) WritePackets(*udpio.Batch, []fanout.Packet) {
 	select {
 	case s.began <- struct{}{}:
 	default:

@@ -59,7 +59,8 @@ type Config struct {
 	Media     *nats.Conn      // carries media and nothing else
 	Calls     *nodecall.Calls // on another connection; its Run must start after New
 	Namespace string
-	Instance  string // of this process, as in room.Owner
+	Instance  string          // of this process, as in room.Owner
+	Writers   *fanout.Writers // hand on what comes from other nodes; may be nil, as of fanout.StreamConfig
 	Log       *slog.Logger
 	Open      func() bool // asked before each message of media whether this node may send it; it must not block. Nil: it may.
 

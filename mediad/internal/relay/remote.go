@@ -62,7 +62,7 @@ func newRemote(r *Relay, key Key, subject, owner string, track room.Track) (*rem
 		in:  make(chan *nats.Msg, maxWaiting), past: make(chan []byte), loaded: make(chan struct{}), wishes: make(chan struct{}, 1),
 	}
 	stream, err := fanout.NewStream(fanout.StreamConfig{
-		Codec: track.Codec, Fmtp: track.Fmtp, Clock: track.Clock, Held: true,
+		Codec: track.Codec, Fmtp: track.Fmtp, Clock: track.Clock, Writers: r.cfg.Writers, Held: true,
 		KeyframeWish: func() {
 			select {
 			case m.wishes <- struct{}{}:

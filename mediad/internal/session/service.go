@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"time"
 
+	"weever/mediad/internal/fanout"
 	"weever/mediad/internal/peer"
 	"weever/mediad/internal/player"
 	"weever/mediad/internal/relay"
@@ -57,6 +58,7 @@ type Config struct {
 	Store        *store.Store
 	Roster       *roster.Roster
 	Relay        *relay.Relay
+	Writers      *fanout.Writers // run by the caller, as long as there are sessions
 	Peers        *peer.Factory
 	Talk         *talk.Hub
 	ResumeWindow time.Duration // how long an away publisher's sections wait
@@ -90,7 +92,7 @@ func New(cfg Config) *Service {
 		registry: newRegistry(cfg.MaxSessions, cfg.MaxPerClient),
 	}
 	s.publishers = publisher.Config{
-		Base: base, Owner: cfg.Owner, Store: cfg.Store, Roster: cfg.Roster, Relay: cfg.Relay, Peers: cfg.Peers,
+		Base: base, Owner: cfg.Owner, Store: cfg.Store, Roster: cfg.Roster, Relay: cfg.Relay, Writers: cfg.Writers, Peers: cfg.Peers,
 		ResumeWindow: cfg.ResumeWindow, Times: cfg.Pubs, Owe: s.debts.owe, Log: cfg.Log,
 	}
 	s.viewers = viewer.Config{

@@ -1,6 +1,10 @@
-// Package udpio opens the node's one UDP port for media: a socket per local address behind one ICE mux.
+// Package udpio opens the node's one UDP port for media and says which packet is whose: a socket per local address behind one ICE mux.
 //
-// The node opens it once at start and closes it last; package peer hands its Mux to every PeerConnection. One socket per
+//	pion (ICE, DTLS, SRTP) ← handle ← queue ←─┐
+//	fanout/secure          ← Path.Intercept ←─┴─ inlet ← kernel.Socket
+//	fanout/secure → Batch, Path.Write → kernel.Socket
+//
+// The node opens it once at start and closes it last; package peer hands its Mux, or a Path of it, to every PeerConnection. One socket per
 // address, never a wildcard: a wildcard socket answers from the route's address instead of the one that was asked.
 package udpio
 
@@ -10,14 +14,15 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"path"
 	"sync"
 	"sync/atomic"
 	"syscall"
 
 	"github.com/pion/ice/v4"
 
-	"weever/mediad/internal/pionlog"
+	"weever/mediad/internal/udpio/kernel"
+	"weever/mediad/internal/udpio/mailbox"
+	"weever/mediad/internal/udpio/routes"
 )
 
 // socketBuffer is asked of the kernel for each direction: about 100 ms of a full gigabit. The kernel may grant less.
@@ -32,125 +37,118 @@ type Config struct {
 
 // Mux is the opened port. It implements ice.UDPMux. Its methods may be called by any goroutine.
 type Mux struct {
-	*ice.MultiUDPMuxDefault
-	addrs   []netip.AddrPort
-	sockets []*socket // fixed after Listen
-	drops   [numDrops]atomic.Uint64
+	inlets []*inlet // fixed
+	pool   mailbox.Pool
+	drops  [numDrops]atomic.Uint64
+	ended  sync.WaitGroup // the inlets' goroutines
+	close  func() error   // once
 
-	mu       sync.Mutex
-	sessions map[string]*sources // by user fragment, as long as they have connections
+	mu       sync.RWMutex
+	sessions map[string]*session // by user fragment
+	closed   bool
 }
 
-// Listen opens the sockets. It fails when no interface matches, or when one of the addresses is taken; then nothing is left open.
+var _ ice.UDPMux = (*Mux)(nil)
+
+// Listen opens the sockets and reads them until Close. It fails when no interface matches, or when one of the addresses is taken; then
+// nothing is left open.
 func Listen(cfg Config) (*Mux, error) {
 	ips, err := localAddresses(cfg.Interfaces)
 	if err != nil {
 		return nil, err
 	}
-	m := &Mux{sessions: map[string]*sources{}}
-	port := cfg.Port
-	var muxes []ice.UDPMux
-	for _, ip := range ips {
-		conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(ip, uint16(port)))) //nolint:gosec // a port fits
+	m := &Mux{sessions: map[string]*session{}}
+	m.close = sync.OnceValue(m.end)
+	port := uint16(cfg.Port) //nolint:gosec // a port fits
+	for i, ip := range ips {
+		s, err := kernel.Listen(netip.AddrPortFrom(ip, port))
 		if err != nil {
-			for _, u := range muxes {
-				_ = u.Close()
+			for _, in := range m.inlets {
+				_ = in.socket.Close()
 			}
 			if errors.Is(err, syscall.EADDRINUSE) {
 				return nil, fmt.Errorf("UDP port %d on %s is taken: choose another with --udp-port, or stop who holds it", port, ip)
 			}
 			return nil, fmt.Errorf("cannot listen on UDP %s port %d: %w", ip, port, err)
 		}
-		_, _ = conn.SetReadBuffer(socketBuffer), conn.SetWriteBuffer(socketBuffer)
-		local := conn.LocalAddr().(*net.UDPAddr).AddrPort() //nolint:forcetypeassert // a UDPConn's address is one
-		port = int(local.Port())
-		m.addrs = append(m.addrs, local)
-		counted := &socket{UDPConn: conn}
-		m.sockets = append(m.sockets, counted)
-		muxes = append(muxes, ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: counted, Logger: pionlog.New(cfg.Log).NewLogger("udp")}))
+		port = s.Local().Port()
+		m.inlets = append(m.inlets, &inlet{mux: m, socket: s, index: i, addr: net.UDPAddrFromAddrPort(s.Local()), routes: routes.New[*conn]()})
 	}
-	m.MultiUDPMuxDefault = ice.NewMultiUDPMuxDefault(muxes...)
+	m.buffers(cfg.Log)
+	for _, in := range m.inlets {
+		m.ended.Go(func() { _ = in.socket.Receive(in.receive) }) // returns when it is closed
+	}
 	return m, nil
 }
 
-// GetConn gives a session, named by its ICE user fragment, its connection on the socket with this address. The caller must close it.
-func (m *Mux) GetConn(ufrag string, addr net.Addr) (net.PacketConn, error) {
-	conn, err := m.MultiUDPMuxDefault.GetConn(ufrag, addr)
-	if err != nil {
-		return nil, err //nolint:wrapcheck // pion's own, for pion
+// buffers asks for room in the kernel, and says so when it is little.
+func (m *Mux) buffers(log *slog.Logger) {
+	var receive, send int
+	for _, in := range m.inlets {
+		receive, send = in.socket.SetBuffers(socketBuffer) // the same for all
 	}
-	direct, ok := conn.(ice.AddrPortReaderWriter)
-	if !ok {
-		_ = conn.Close()
-		return nil, errors.New("udpio: the mux gave a connection that cannot read without allocating")
+	if receive == 0 || send == 0 { // not known
+		return
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	s := m.sessions[ufrag]
-	if s == nil {
-		s = &sources{}
-		m.sessions[ufrag] = s
-	}
-	s.users++
-	return &guard{PacketConn: conn, conn: direct, sources: s, drops: &m.drops, release: sync.OnceFunc(func() { m.release(ufrag, s) })}, nil
-}
-
-// release forgets a session's sources when nobody uses them any more.
-func (m *Mux) release(ufrag string, s *sources) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if s.users--; s.users == 0 {
-		delete(m.sessions, ufrag)
+	log.Info("media port is open", "port", m.Port(), "receive_buffer", receive, "send_buffer", send)
+	if receive < socketBuffer/2 || send < socketBuffer/2 {
+		log.Warn("the kernel grants little room for packets, so that bursts may be lost: set net.core.rmem_max and net.core.wmem_max to what is wanted, "+
+			"or give the process CAP_NET_ADMIN", "wanted", socketBuffer)
 	}
 }
 
-// Drops is how many packets were dropped for a reason since the port was opened.
-func (m *Mux) Drops(d Drop) uint64 { return m.drops[d].Load() }
+// Close closes the port and everybody's connections, and waits for who reads them to notice.
+func (m *Mux) Close() error { return m.close() }
+
+func (m *Mux) end() error {
+	var errs []error
+	for _, in := range m.inlets {
+		errs = append(errs, in.socket.Close())
+	}
+	m.ended.Wait()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.closed = true
+	for _, s := range m.sessions {
+		for _, c := range s.conns {
+			if c != nil {
+				c.box.Shut()
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// GetListenAddresses returns the sockets' addresses, for pion to make candidates of.
+func (m *Mux) GetListenAddresses() []net.Addr {
+	var out []net.Addr
+	for _, in := range m.inlets {
+		out = append(out, in.addr)
+	}
+	return out
+}
 
 // Addrs are the addresses listened on, in the order of the interfaces.
-func (m *Mux) Addrs() []netip.AddrPort { return m.addrs }
-
-// Port is the one port.
-func (m *Mux) Port() int { return int(m.addrs[0].Port()) }
-
-// localAddresses lists the addresses of the interfaces that are up and match. Link-local ones are left out: a peer elsewhere
-// cannot use them, and on a cloud VM 169.254.0.0/16 is the metadata service's.
-func localAddresses(patterns []string) ([]netip.Addr, error) {
-	ifaces, err := net.Interfaces()
-	if err != nil {
-		return nil, fmt.Errorf("cannot list network interfaces: %w", err)
+func (m *Mux) Addrs() []netip.AddrPort {
+	var out []netip.AddrPort
+	for _, in := range m.inlets {
+		out = append(out, in.socket.Local())
 	}
-	var out []netip.Addr
-	for _, ifc := range ifaces {
-		if ifc.Flags&net.FlagUp == 0 || !wanted(ifc, patterns) {
-			continue
-		}
-		addrs, err := ifc.Addrs()
-		if err != nil {
-			return nil, fmt.Errorf("cannot list addresses of %s: %w", ifc.Name, err)
-		}
-		for _, a := range addrs {
-			p, err := netip.ParsePrefix(a.String())
-			if err != nil || p.Addr().IsLinkLocalUnicast() {
-				continue
-			}
-			out = append(out, p.Addr().Unmap())
-		}
-	}
-	if len(out) == 0 {
-		return nil, fmt.Errorf("no network interface matches %q: name one with --interfaces", patterns)
-	}
-	return out, nil
+	return out
 }
 
-func wanted(ifc net.Interface, patterns []string) bool {
-	if len(patterns) == 0 {
-		return ifc.Flags&net.FlagLoopback == 0
-	}
-	for _, p := range patterns {
-		if ok, _ := path.Match(p, ifc.Name); ok {
-			return true
+// Port is the one port.
+func (m *Mux) Port() int { return m.inlets[0].addr.Port }
+
+// inletAt returns the inlet with this address.
+func (m *Mux) inletAt(addr net.Addr) (*inlet, error) {
+	if a, ok := addr.(*net.UDPAddr); ok {
+		want := unmap(a.AddrPort())
+		for _, in := range m.inlets {
+			if in.socket.Local() == want {
+				return in, nil
+			}
 		}
 	}
-	return false
+	return nil, fmt.Errorf("udpio: %s is not an address of this node's port", addr)
 }

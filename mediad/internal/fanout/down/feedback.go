@@ -146,7 +146,7 @@ func (t *Track) sendAgain(seq uint64) (size int, ok bool) {
 		binary.BigEndian.PutUint16(buf, uint16(seq))
 		number, ssrc, pt, payload = t.resend.seq, o.rtxSSRC, t.run.rtx, buf
 	}
-	if n, err := t.write(&p, number, ssrc, pt, payload); err != nil || n == 0 {
+	if n, err := t.write(nil, &p, number, ssrc, pt, payload); err != nil || n == 0 {
 		t.drops.Add(drop.WriteFailed, 1)
 		return len(payload), true
 	}

@@ -9,7 +9,9 @@ import (
 	"weever/mediad/internal/fanout"
 	"weever/mediad/internal/fanout/codec"
 	"weever/mediad/internal/fanout/drop"
+	"weever/mediad/internal/fanout/secure"
 	"weever/mediad/internal/fanout/timeline"
+	"weever/mediad/internal/udpio"
 )
 
 // maxGap is the most packets by which a stream may jump and still be one run. Receivers take a larger hole for a new sender anyway
@@ -72,7 +74,7 @@ func (t *Track) follow(s *source, p *fanout.Packet) run {
 
 // send writes one packet of the present run. It reports false if the transport is not up and the packet was not taken; the caller
 // holds mu.
-func (t *Track) send(p *fanout.Packet) bool {
+func (t *Track) send(out *udpio.Batch, p *fanout.Packet) bool {
 	r := &t.run
 	if p.Index < r.first {
 		t.drops.Add(drop.Reordered, 1)
@@ -80,7 +82,7 @@ func (t *Track) send(p *fanout.Packet) bool {
 	}
 	seq := r.out + (p.Index - r.first)
 	payload := t.payload(p)
-	n, err := t.write(p, uint16(seq), t.out.ssrc, r.pt, payload)
+	n, err := t.write(out, p, uint16(seq), t.out.ssrc, r.pt, payload)
 	switch {
 	case err != nil:
 		t.drops.Add(drop.WriteFailed, 1)
@@ -113,8 +115,8 @@ func (t *Track) payload(p *fanout.Packet) []byte {
 	return o.buf
 }
 
-// write hands one packet to the transport.
-func (t *Track) write(p *fanout.Packet, seq uint16, ssrc uint32, pt uint8, payload []byte) (int, error) {
+// write hands one packet to the transport, in out if that is not nil.
+func (t *Track) write(out *udpio.Batch, p *fanout.Packet, seq uint16, ssrc uint32, pt uint8, payload []byte) (int, error) {
 	o := &t.out
 	if o.writer == nil {
 		return 0, nil
@@ -130,6 +132,13 @@ func (t *Track) write(p *fanout.Packet, seq uint16, ssrc uint32, pt uint8, paylo
 	if p.HasOrientation && o.ids.Orientation != 0 {
 		o.ext[1] = p.Orientation
 		_ = h.SetExtension(o.ids.Orientation, o.ext[1:])
+	}
+	if t.cfg.Out != nil {
+		extras := secure.Extras{Padding: p.Pad}
+		if t.measured {
+			extras.Wide = o.ids.Wide
+		}
+		return t.cfg.Out.WriteRTP(out, h, payload, extras)
 	}
 	return o.writer.WriteRTP(h, payload)
 }

@@ -6,6 +6,7 @@ import (
 	"weever/mediad/internal/fanout"
 	"weever/mediad/internal/fanout/down/format"
 	"weever/mediad/internal/fanout/drop"
+	"weever/mediad/internal/udpio"
 )
 
 const (
@@ -130,7 +131,7 @@ func (t *Track) stopRetry() {
 }
 
 // WritePackets implements fanout.Sink.
-func (s *source) WritePackets(burst []fanout.Packet) {
+func (s *source) WritePackets(out *udpio.Batch, burst []fanout.Packet) {
 	t := s.track
 	t.mu.Lock()
 	var f freed
@@ -155,13 +156,13 @@ func (s *source) WritePackets(burst []fanout.Packet) {
 				wish = wish || s.wishes(p.At)
 				continue
 			}
-			if !t.begin(s, p, &f) {
+			if !t.begin(out, s, p, &f) {
 				break // the rest of the burst would begin in the middle
 			}
 			began = true
 			continue
 		}
-		t.send(p)
+		t.send(out, p)
 	}
 	var report func()
 	if began {
@@ -203,10 +204,10 @@ func (t *Track) begins(s *source, p *fanout.Packet) bool {
 
 // begin makes s, the next source, the present one and sends p as its first packet. If the transport is not up, nothing has changed
 // but that s will be attached again shortly, from the cached key frame.
-func (t *Track) begin(s *source, p *fanout.Packet, f *freed) bool {
+func (t *Track) begin(out *udpio.Batch, s *source, p *fanout.Packet, f *freed) bool {
 	before := t.run
 	t.run = t.follow(s, p)
-	if t.send(p) {
+	if t.send(out, p) {
 		f.drop(t.cur)
 		t.cur, t.next = s, nil
 		if t.cfg.Began != nil {

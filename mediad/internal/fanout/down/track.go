@@ -19,6 +19,7 @@ import (
 	"weever/mediad/internal/fanout/down/format"
 	"weever/mediad/internal/fanout/drop"
 	"weever/mediad/internal/fanout/headerext"
+	"weever/mediad/internal/fanout/secure"
 )
 
 // freshAfter is the silence after which the next stream may begin with an old key frame: sooner, the viewer would see again what
@@ -31,6 +32,9 @@ type Config struct {
 
 	// WriteRTCP sends to the viewer: PeerConnection.WriteRTCP. It must not block. May be nil: no sender reports then.
 	WriteRTCP func([]rtcp.Packet) error
+
+	// Out sends to the viewer what the track writes; nil: pion does, a packet at a time.
+	Out *secure.Sender
 
 	// Began is told each time that a stream's first packet was written, of video the first of a key frame, with how long that was
 	// waited for: since the stream was set and the transport up, or since the stream jumped. It must not block, allocate or call
@@ -47,18 +51,19 @@ type Track struct {
 	msid  atomic.Pointer[msid]
 	drops drop.Counters
 
-	mu      sync.Mutex
-	bound   bool
-	started bool
-	paused  bool
-	cur     *source     // what the viewer gets
-	next    *source     // what it is to get, from the first packet that can begin
-	retry   *time.Timer // attaches next again; nil: not running
-	out     output
-	run     run
-	last    last
-	resend  resends
-	stats   Stats
+	mu       sync.Mutex
+	bound    bool
+	started  bool
+	paused   bool
+	measured bool
+	cur      *source     // what the viewer gets
+	next     *source     // what it is to get, from the first packet that can begin
+	retry    *time.Timer // attaches next again; nil: not running
+	out      output
+	run      run
+	last     last
+	resend   resends
+	stats    Stats
 }
 
 type msid struct{ stream, track string }
@@ -116,6 +121,9 @@ func (t *Track) Bind(ctx webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, e
 	ids := headerext.Of(ctx.HeaderExtensions()).OneByte()
 	t.out.writer, t.out.id, t.out.formats, t.out.ids = ctx.WriteStream(), ctx.ID(), formats, ids
 	t.out.ssrc, t.out.rtxSSRC = uint32(ctx.SSRC()), uint32(ctx.SSRCRetransmission())
+	if t.cfg.Out != nil {
+		t.cfg.Out.Listen(t.out.ssrc, t)
+	}
 	t.bound = true
 	t.attach()
 	if want := t.wanted(); want != nil {
@@ -134,11 +142,17 @@ func (t *Track) Unbind(ctx webrtc.TrackLocalContext) error {
 		return webrtc.ErrUnbindFailed
 	}
 	t.bound, t.out.writer = false, nil
+	if t.cfg.Out != nil {
+		t.cfg.Out.Ignore(t.out.ssrc)
+	}
 	freed := t.suspend()
 	t.mu.Unlock()
 	freed.run()
 	return nil
 }
+
+// Direct reports whether HandleRTCP is called by the track's own way out; else whoever reads from the track's RTPSender has to.
+func (t *Track) Direct() bool { return t.cfg.Out != nil }
 
 // Start says that the transport is up. pion binds tracks before that and swallows what is written: a key frame would be lost.
 // Calling it again does nothing.
@@ -172,6 +186,14 @@ func (t *Track) Pause(on bool) {
 	}
 	t.mu.Unlock()
 	freed.run()
+}
+
+// Measure says whether packets are to carry transport-wide sequence numbers, if the viewer negotiated them, of which it then reports several
+// times a second. Each report costs the node about as much as a packet, so it asks only who has a choice between layers.
+func (t *Track) Measure(on bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.measured = on
 }
 
 // Accepts reports whether the viewer negotiated a format for such a stream; false before Bind.

@@ -17,6 +17,7 @@ const (
 	Duplicate                 // held already
 	Late                      // older than the history reaches
 	Closed                    // the stream has ended
+	Overrun                   // the history was written over before the viewers' turn; counted once per viewer
 
 	Waiting      // a viewer waits for a key frame
 	Stale        // of a stream the viewer has just left
@@ -33,7 +34,7 @@ const (
 )
 
 var names = [reasons]string{
-	Malformed: "malformed", Oversized: "oversized", PayloadType: "payload_type", Duplicate: "duplicate", Late: "late", Closed: "closed",
+	Malformed: "malformed", Oversized: "oversized", PayloadType: "payload_type", Duplicate: "duplicate", Late: "late", Closed: "closed", Overrun: "overrun",
 	Waiting: "waiting_keyframe", Stale: "stale", Reordered: "reordered", NoFormat: "no_format", NotConnected: "not_connected", WriteFailed: "write_failed",
 	NackUnknown: "nack_unknown", NackRepeat: "nack_repeat", NackBudget: "nack_budget",
 }

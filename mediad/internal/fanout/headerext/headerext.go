@@ -1,4 +1,4 @@
-// Package headerext knows the RTP header extensions that travel from a publisher to viewers; all others end at the first hop.
+// Package headerext knows the RTP header extensions that the node reads and writes; all others end at the first hop.
 //
 // Who reads a publisher asks it for the numbers of a connection, and so does an outgoing track.
 package headerext
@@ -12,7 +12,10 @@ import (
 const OrientationURI = "urn:3gpp:video-orientation"
 
 // IDs are the numbers under which a peer negotiated the extensions; 0: not negotiated.
-type IDs struct{ Level, Orientation uint8 }
+type IDs struct {
+	Level, Orientation uint8
+	Wide               uint8 // transport-wide sequence number: each hop counts its own
+}
 
 // Of finds the numbers in what pion negotiated.
 func Of(negotiated []webrtc.RTPHeaderExtensionParameter) (ids IDs) {
@@ -25,6 +28,8 @@ func Of(negotiated []webrtc.RTPHeaderExtensionParameter) (ids IDs) {
 			ids.Level = uint8(e.ID)
 		case OrientationURI:
 			ids.Orientation = uint8(e.ID)
+		case sdp.TransportCCURI:
+			ids.Wide = uint8(e.ID)
 		}
 	}
 	return ids
@@ -37,6 +42,9 @@ func (ids IDs) OneByte() IDs {
 	}
 	if ids.Orientation > 14 {
 		ids.Orientation = 0
+	}
+	if ids.Wide > 14 {
+		ids.Wide = 0
 	}
 	return ids
 }

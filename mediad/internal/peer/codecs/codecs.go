@@ -37,16 +37,12 @@ var videoCodecs = []struct {
 
 // MediaEngine makes one that knows every codec the node passes through. RED (RFC 2198) is none of them: its blocks name the payload type of
 // the Opus inside, which differs from viewer to viewer, and nothing here rewrites payloads. Whoever prefers RED sends Opus then.
-//
-// Publishers get transport-wide congestion feedback; viewers do not negotiate it as long as nothing here would read it.
+// Publishers get transport-wide congestion feedback, and viewers give it.
 func MediaEngine(publisher bool) (*webrtc.MediaEngine, error) {
 	m := &webrtc.MediaEngine{}
-	audioFB := []webrtc.RTCPFeedback{}
-	videoFB := []webrtc.RTCPFeedback{{Type: "ccm", Parameter: "fir"}, {Type: "nack"}, {Type: "nack", Parameter: "pli"}}
-	if publisher {
-		twcc := webrtc.RTCPFeedback{Type: webrtc.TypeRTCPFBTransportCC}
-		audioFB, videoFB = append(audioFB, twcc), append(videoFB, twcc)
-	}
+	twcc := webrtc.RTCPFeedback{Type: webrtc.TypeRTCPFBTransportCC}
+	audioFB := []webrtc.RTCPFeedback{twcc}
+	videoFB := []webrtc.RTCPFeedback{{Type: "ccm", Parameter: "fir"}, {Type: "nack"}, {Type: "nack", Parameter: "pli"}, twcc}
 	audio := []webrtc.RTPCodecParameters{
 		{RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2, SDPFmtpLine: "minptime=10;useinbandfec=1", RTCPFeedback: audioFB}, PayloadType: 111},
 	}
@@ -72,6 +68,7 @@ func registerExtensions(m *webrtc.MediaEngine, publisher bool) error {
 		uri   string
 		kinds []webrtc.RTPCodecType
 	}{
+		{sdp.TransportCCURI, []webrtc.RTPCodecType{webrtc.RTPCodecTypeAudio, webrtc.RTPCodecTypeVideo}},
 		{extAudioLevel, []webrtc.RTPCodecType{webrtc.RTPCodecTypeAudio}},
 		{extOrientation, []webrtc.RTPCodecType{webrtc.RTPCodecTypeVideo}},
 	}
@@ -79,12 +76,10 @@ func registerExtensions(m *webrtc.MediaEngine, publisher bool) error {
 	if publisher {
 		direction = webrtc.RTPTransceiverDirectionRecvonly
 		both := []webrtc.RTPCodecType{webrtc.RTPCodecTypeAudio, webrtc.RTPCodecTypeVideo}
-		for _, uri := range []string{sdp.SDESMidURI, sdp.TransportCCURI} {
-			exts = append(exts, struct {
-				uri   string
-				kinds []webrtc.RTPCodecType
-			}{uri, both})
-		}
+		exts = append(exts, struct {
+			uri   string
+			kinds []webrtc.RTPCodecType
+		}{sdp.SDESMidURI, both})
 		for _, uri := range []string{sdp.SDESRTPStreamIDURI, sdp.SDESRepairRTPStreamIDURI} {
 			exts = append(exts, struct {
 				uri   string

@@ -162,7 +162,7 @@ func TestBatching(t *testing.T) {
 					for i := range w.burst {
 						w.burst[i].At = time.Now()
 					}
-					s.WritePackets(w.burst)
+					s.WritePackets(nil, w.burst)
 				}
 				<-time.After(tc.at)
 				synctest.Wait()
@@ -193,10 +193,10 @@ func TestMessagesAreBounded(t *testing.T) {
 	defer s.Close()
 	s.Lease(time.Now().Add(time.Hour))
 	for seq := range uint16(200) {
-		s.WritePackets([]fanout.Packet{packet(seq, seq == 199, fanout.MaxPacket)})
+		s.WritePackets(nil, []fanout.Packet{packet(seq, seq == 199, fanout.MaxPacket)})
 	}
 	for seq := range uint16(2000) {
-		s.WritePackets([]fanout.Packet{packet(seq, seq == 1999, 0)})
+		s.WritePackets(nil, []fanout.Packet{packet(seq, seq == 1999, 0)})
 	}
 	large, small := 0, 0
 	for _, b := range queued(t, out) { // which checks the sizes
@@ -220,17 +220,17 @@ func TestLeaseEnds(t *testing.T) {
 		out := NewOutbox(nil, count, nil)
 		s := NewSender(out, "subject", true)
 		s.Lease(time.Now().Add(time.Second))
-		s.WritePackets([]fanout.Packet{packet(1, true, 9)})
+		s.WritePackets(nil, []fanout.Packet{packet(1, true, 9)})
 		<-time.After(time.Second + time.Millisecond)
-		s.WritePackets([]fanout.Packet{packet(2, true, 9)})
+		s.WritePackets(nil, []fanout.Packet{packet(2, true, 9)})
 		if n := len(queued(t, out)); n != 1 {
 			t.Errorf("%d messages, want 1", n)
 		}
 		s.Lease(time.Now().Add(time.Second))
-		s.WritePackets([]fanout.Packet{packet(3, true, 9), packet(4, false, 9)})
-		s.WritePackets([]fanout.Packet{packet(5, false, 9)})
+		s.WritePackets(nil, []fanout.Packet{packet(3, true, 9), packet(4, false, 9)})
+		s.WritePackets(nil, []fanout.Packet{packet(5, false, 9)})
 		s.Close()
-		s.WritePackets([]fanout.Packet{packet(6, true, 9)})
+		s.WritePackets(nil, []fanout.Packet{packet(6, true, 9)})
 		s.WriteReport(fanout.SenderReport{})
 		<-time.After(time.Second)
 		if n := len(queued(t, out)); n != 1 {
@@ -349,7 +349,7 @@ func TestSendingDoesNotAllocate(t *testing.T) {
 	burst := []fanout.Packet{packet(1, false, 1100), packet(2, true, 1100)}
 	var b Batch
 	frame := func() {
-		s.WritePackets(burst)
+		s.WritePackets(nil, burst)
 		m := <-out.queue
 		if b.Decode(m.data) != nil {
 			t.Fatal("unreadable")
@@ -374,7 +374,7 @@ func BenchmarkSender(b *testing.B) {
 	var in Batch
 	b.ReportAllocs()
 	for b.Loop() {
-		s.WritePackets(burst)
+		s.WritePackets(nil, burst)
 		m := <-out.queue
 		if err := in.Decode(m.data); err != nil {
 			b.Fatal(err)

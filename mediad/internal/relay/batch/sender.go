@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"weever/mediad/internal/fanout"
+	"weever/mediad/internal/udpio"
 )
 
 // How long a packet may wait for others to share its message.
@@ -49,7 +50,7 @@ func NewSender(out *Outbox, subject string, video bool) *Sender {
 func (s *Sender) Lease(until time.Time) { s.until.Store(until.UnixNano()) }
 
 // WritePackets implements fanout.Sink.
-func (s *Sender) WritePackets(burst []fanout.Packet) {
+func (s *Sender) WritePackets(_ *udpio.Batch, burst []fanout.Packet) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {

@@ -49,14 +49,14 @@ func answered(t testing.TB) (*webrtc.PeerConnection, *Session) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = pc.GracefulClose() })
-	if _, err := peer.Answer(t.Context(), pc); err != nil {
+	if _, err := peer.Answer(t.Context(), pc.PeerConnection); err != nil {
 		t.Fatal(err)
 	}
-	s := New(t.Context(), func(error) {}, pc)
+	s := New(t.Context(), func(error) {}, pc.PeerConnection)
 	if s.Settle() == "" {
 		t.Fatal("no entity tag")
 	}
-	return pc, s
+	return pc.PeerConnection, s
 }
 
 // However many candidates a client sends, its session takes a fixed number.

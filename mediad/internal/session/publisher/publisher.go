@@ -14,6 +14,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"weever/mediad/internal/control"
+	"weever/mediad/internal/fanout"
 	"weever/mediad/internal/peer"
 	"weever/mediad/internal/relay"
 	"weever/mediad/internal/roster"
@@ -46,6 +47,7 @@ type Config struct {
 	Store        *store.Store
 	Roster       *roster.Roster
 	Relay        *relay.Relay
+	Writers      *fanout.Writers
 	Peers        *peer.Factory
 	ResumeWindow time.Duration // how long one who is away may come back
 	Times        life.Times
@@ -84,11 +86,11 @@ func New(ctx context.Context, cfg Config, e life.Entry, session string) (*Publis
 		return nil, nil, err
 	}
 	p := &Publisher{
-		Life: life.New(cfg.Base, e.Identity(room.Pub, session, inc), pc, life.NewClock(e.Began, cfg.Times)), cfg: cfg,
+		Life: life.New(cfg.Base, e.Identity(room.Pub, session, inc), pc.PeerConnection, life.NewClock(e.Began, cfg.Times)), cfg: cfg,
 		log: cfg.Log.With("room", e.Room.String(), "peer", e.Full.String(), "inc", inc),
 	}
 	p.media = intake.New(intake.Config{
-		Key: relay.Key{Room: e.Room, Publisher: e.Full, Inc: inc}, PC: pc, Relay: cfg.Relay, Log: p.log,
+		Key: relay.Key{Room: e.Room, Publisher: e.Full, Inc: inc}, PC: pc.PeerConnection, Relay: cfg.Relay, Writers: cfg.Writers, Log: p.log,
 	})
 	answer, err := p.answer(ctx, e.Offer)
 	if err != nil {

@@ -111,14 +111,14 @@ func New(ctx context.Context, cfg Config, e life.Entry, opt Options, session str
 		return nil, nil, err
 	}
 	v := &Viewer{
-		Life: life.New(cfg.Base, e.Identity(room.Sub, session, 0), pc, life.NewClock(e.Began, cfg.Times)), cfg: cfg, room: rm,
+		Life: life.New(cfg.Base, e.Identity(room.Sub, session, 0), pc.PeerConnection, life.NewClock(e.Began, cfg.Times)), cfg: cfg, room: rm,
 		log:      cfg.Log.With("room", e.Room.String(), "peer", e.Full.String()),
 		wishes:   wishes.New(wishes.Config{Self: e.Full.ID(), Manual: opt.Manual, Player: !e.Offer.Data, Pub: opt.Pub}),
-		sections: sections.New(pc, e.Offer.SDP, !e.Offer.Data),
+		sections: sections.New(pc.PeerConnection, e.Offer.SDP, !e.Offer.Data),
 		legs:     map[wishes.Track]*leg{},
 		told:     announce.New(), alone: alone.New(),
 	}
-	v.outlets = outlet.New(outlet.Config{Book: cfg.Tracks, Clock: v.Clock, WriteRTCP: pc.WriteRTCP})
+	v.outlets = outlet.New(outlet.Config{Book: cfg.Tracks, Clock: v.Clock, WriteRTCP: pc.WriteRTCP, Out: pc.Out})
 	v.record = presence.New(presence.Config{Store: cfg.Store, Owner: cfg.Owner, Owe: cfg.Owe, Log: v.log}, v.ID)
 	if e.Offer.Data {
 		v.seat = cfg.Talk.Join(e.Room, e.Full, e.Grant.Say)

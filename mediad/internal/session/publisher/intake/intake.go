@@ -33,6 +33,8 @@ type Config struct {
 	PC    *webrtc.PeerConnection
 	Relay *relay.Relay
 	Log   *slog.Logger
+
+	Writers *fanout.Writers // hand on what the publisher sends; may be nil, as of fanout.StreamConfig
 }
 
 // Intake is a publisher's media. Its methods may be called by any goroutine.
@@ -170,7 +172,7 @@ func (in *Intake) openLocked(i *input) error {
 			i.remotes[rid] = r
 		}
 		s, err := fanout.NewStream(fanout.StreamConfig{
-			Codec: i.track.Codec, Fmtp: i.track.Fmtp, Clock: i.track.Clock,
+			Codec: i.track.Codec, Fmtp: i.track.Fmtp, Clock: i.track.Clock, Writers: in.cfg.Writers,
 			KeyframeWish: func() { in.wish(r) },
 		})
 		if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"weever/mediad/internal/fanout/down"
 	"weever/mediad/internal/fanout/drop"
+	"weever/mediad/internal/fanout/secure"
 	"weever/mediad/internal/metrics/census"
 	"weever/mediad/internal/session/life"
 )
@@ -41,11 +42,12 @@ type Tracks = map[string]census.Total[Sum]
 // Book adds up the tracks of all viewers of a node. The zero Book is ready.
 type Book = census.Book[string, Sum]
 
-// Config is what Outlets work with; all of it is required.
+// Config is what Outlets work with; all of it is required but Out.
 type Config struct {
 	Book      *Book
 	Clock     *life.Clock
 	WriteRTCP func([]rtcp.Packet) error // as of down.Config
+	Out       *secure.Sender            // may be nil, as of down.Config
 }
 
 // Outlets are the tracks of one viewer, for one goroutine at a time.
@@ -61,7 +63,7 @@ func New(cfg Config) *Outlets { return &Outlets{cfg: cfg, open: map[*down.Track]
 func (o *Outlets) Open(kind webrtc.RTPCodecType) (*down.Track, error) {
 	video := kind == webrtc.RTPCodecTypeVideo
 	d, err := down.New(down.Config{
-		Kind: kind, WriteRTCP: o.cfg.WriteRTCP, Began: func(waited time.Duration) { o.cfg.Clock.Wrote(video, waited) },
+		Kind: kind, WriteRTCP: o.cfg.WriteRTCP, Out: o.cfg.Out, Began: func(waited time.Duration) { o.cfg.Clock.Wrote(video, waited) },
 	})
 	if err != nil {
 		return nil, err

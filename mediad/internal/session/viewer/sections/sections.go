@@ -216,6 +216,9 @@ func (s *List) Completed() {
 
 // read passes the client's RTCP for a sender to its track, until the sender stops.
 func (s *List) read(sender *webrtc.RTPSender, d *down.Track) {
+	if d.Direct() {
+		return
+	}
 	s.readers.Go(func() {
 		buf := make([]byte, maxPacket)
 		for {

@@ -1,4 +1,8 @@
-package udpio
+// Package sources remembers from which addresses one session is asked, and lets few of them ask.
+//
+// STUN has no protection against replay: one authentic connectivity check, captured and sent again from other addresses, would make a
+// candidate, a pair and a ping of pion's for each. Package udpio has each check judged before pion gets it.
+package sources
 
 import (
 	"net/netip"
@@ -6,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/pion/stun/v4"
+	"weever/mediad/internal/udpio/peek"
 )
 
 const (
@@ -20,29 +24,26 @@ const (
 	silent = 10 * time.Second
 )
 
-// transaction is the id of a STUN request.
-type transaction = [stun.TransactionIDSize]byte
+// Verdict says what becomes of a request.
+type Verdict uint8
 
-// verdict says what becomes of a request.
-type verdict uint8
-
+// The verdicts.
 const (
-	pass      verdict = iota
-	unchecked         // passes; its address has not answered a check of ours yet, another one has
-	replayed          // dropped: it has been answered already, to another address
-	tooMany           // dropped: too many addresses ask
+	Pass      Verdict = iota
+	Unchecked         // passes; its address has not answered a check of ours yet, another one has
+	Replayed          // to be dropped: it has been answered already, to another address
+	TooMany           // to be dropped: too many addresses ask
 )
 
-// sources are the addresses that ask for one session: those whose requests pion has answered, which means that they were authentic and
+// List is the addresses that ask for one session: those whose requests pion has answered, which means that they were authentic and
 // that there is a candidate now. One per ICE user fragment, shared by its connections on all sockets; it is forgotten with the last.
-type sources struct {
-	users int // connections; guarded by the Mux
-
+// Its zero value is empty. Its methods may be called by any goroutine.
+type List struct {
 	mu       sync.Mutex
 	known    []source // at most maxSources
 	media    int      // index of the one from which the latest packet came that was not STUN
 	admitted int
-	answered [maxAnswered]transaction
+	answered [maxAnswered]peek.ID
 	next     int // where in answered the next goes
 }
 
@@ -52,8 +53,8 @@ type source struct {
 	proven bool // has answered a check of ours, as far as can be seen from outside
 }
 
-// heardMedia notes a packet that is not STUN.
-func (s *sources) heardMedia(from netip.AddrPort, now time.Time) {
+// HeardMedia notes a packet that is not STUN.
+func (s *List) HeardMedia(from netip.AddrPort, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if i := s.find(from); i >= 0 {
@@ -61,8 +62,8 @@ func (s *sources) heardMedia(from netip.AddrPort, now time.Time) {
 	}
 }
 
-// heardAnswer notes an answer to a check of ours.
-func (s *sources) heardAnswer(from netip.AddrPort, now time.Time) {
+// HeardAnswer notes an answer to a check of ours.
+func (s *List) HeardAnswer(from netip.AddrPort, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if i := s.find(from); i >= 0 {
@@ -70,33 +71,33 @@ func (s *sources) heardAnswer(from netip.AddrPort, now time.Time) {
 	}
 }
 
-// judge says whether a request may pass. It holds nothing against an address that is known: requests are sent again when answers get
+// Judge says whether a request may pass. It holds nothing against an address that is known: requests are sent again when answers get
 // lost. Nor does it remember anything of one that is not: whoever knows the user fragment can send requests that are not authentic.
-func (s *sources) judge(from netip.AddrPort, id transaction, now time.Time) verdict {
+func (s *List) Judge(from netip.AddrPort, id peek.ID, now time.Time) Verdict {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	i := s.find(from)
 	if i < 0 {
 		if slices.Contains(s.answered[:], id) {
-			return replayed
+			return Replayed
 		}
 		if s.admitted >= maxAdmitted || len(s.known) >= maxSources && s.oldest(now) < 0 {
-			return tooMany
+			return TooMany
 		}
 	} else {
 		s.known[i].heard = now
 		if s.known[i].proven {
-			return pass
+			return Pass
 		}
 	}
 	if slices.ContainsFunc(s.known, func(k source) bool { return k.proven }) {
-		return unchecked
+		return Unchecked
 	}
-	return pass
+	return Pass
 }
 
-// answer notes that a request was answered.
-func (s *sources) answer(to netip.AddrPort, id transaction, now time.Time) {
+// Answered notes that a request was answered.
+func (s *List) Answered(to netip.AddrPort, id peek.ID, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !slices.Contains(s.answered[:], id) {
@@ -115,7 +116,7 @@ func (s *sources) answer(to netip.AddrPort, id transaction, now time.Time) {
 }
 
 // find returns the index of an address, or -1. Nearly all packets are media, from one address.
-func (s *sources) find(addr netip.AddrPort) int {
+func (s *List) find(addr netip.AddrPort) int {
 	if s.media < len(s.known) && s.known[s.media].addr == addr {
 		return s.media
 	}
@@ -124,7 +125,7 @@ func (s *sources) find(addr netip.AddrPort) int {
 
 // oldest returns the index of the address that has been silent longest, and long enough to be replaced, or -1. It is never the one
 // that media comes from.
-func (s *sources) oldest(now time.Time) int {
+func (s *List) oldest(now time.Time) int {
 	oldest := -1
 	for i, k := range s.known {
 		if i != s.media && now.Sub(k.heard) >= silent && (oldest < 0 || k.heard.Before(s.known[oldest].heard)) {

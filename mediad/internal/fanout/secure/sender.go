@@ -1,0 +1,107 @@
+// Package secure is a viewer's SRTP session: it encrypts packets straight into the batch that sends them, and decrypts what the viewer says
+// of them.
+//
+//	down.Track ─ WriteRTP → Sender (one viewer: SRTP, transport-wide numbers) → udpio.Batch
+//	           ←  HandleRTCP ─ receiver (SRTCP)                               ← udpio.Path
+//
+// A Sender belongs to a connection. It is the only one that sends RTP there: two that encrypt with one key would repeat nonces.
+package secure
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/pion/rtp"
+	"github.com/pion/srtp/v3"
+
+	"weever/mediad/internal/udpio"
+)
+
+// maxTag is the most that encryption adds to a packet, in bytes.
+const maxTag = 16
+
+// Sender is one viewer's way out. Its methods may be called by any goroutine; its mutex is held for one packet.
+type Sender struct {
+	path *udpio.Path
+	in   receiver
+
+	mu   sync.Mutex
+	srtp *srtp.Context // nil until Open
+	wide uint16        // the latest transport-wide sequence number
+	ext  [2]byte       // backs the header's extension
+	buf  []byte        // of a packet that goes out alone; made on first use
+}
+
+// New returns a Sender that swallows everything until Open.
+func New(path *udpio.Path) *Sender { return &Sender{path: path} }
+
+// Open says that the peer's identity is verified, and what to encrypt and decrypt with. From now on the viewer's RTCP comes here.
+func (s *Sender) Open(cfg *srtp.Config) error {
+	ctx, err := srtp.CreateContext(cfg.Keys.LocalMasterKey, cfg.Keys.LocalMasterSalt, cfg.Profile)
+	if err != nil {
+		return fmt.Errorf("secure: %w", err)
+	}
+	if err := s.in.open(cfg); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.srtp = ctx
+	s.mu.Unlock()
+	s.path.Intercept(s.in.take)
+	return nil
+}
+
+// Extras is what a packet gets on its way besides what its track wrote.
+type Extras struct {
+	Padding uint8 // bytes behind the payload (RFC 3550 section 5.1); 0: none
+	Wide    uint8 // id of the header extension with the transport-wide sequence number; 0: not negotiated
+}
+
+// WriteRTP puts one packet into out, or sends it at once if out is nil. Header and payload are borrowed; the header's padding bit and
+// extensions are changed. It returns the size of the encrypted packet, 0 without error before Open. The caller flushes out.
+func (s *Sender) WriteRTP(out *udpio.Batch, h *rtp.Header, payload []byte, extras Extras) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.srtp == nil {
+		return 0, nil
+	}
+	if extras.Wide != 0 {
+		s.wide++
+		s.ext[0], s.ext[1] = byte(s.wide>>8), byte(s.wide)
+		if err := h.SetExtension(extras.Wide, s.ext[:]); err != nil {
+			return 0, fmt.Errorf("secure: %w", err)
+		}
+	}
+	h.Padding = extras.Padding > 0
+	n := h.MarshalSize() + len(payload) + int(extras.Padding)
+	room := s.room(out, n+maxTag)
+	k, err := h.MarshalTo(room)
+	if err != nil {
+		return 0, fmt.Errorf("secure: %w", err)
+	}
+	k += copy(room[k:], payload)
+	if extras.Padding > 0 {
+		clear(room[k:n])
+		room[n-1] = extras.Padding
+	}
+	packet, err := s.srtp.EncryptRTP(room[:0], room[:n], h)
+	if err != nil {
+		return 0, fmt.Errorf("secure: %w", err)
+	}
+	if out == nil {
+		_, err = s.path.Write(packet)
+	} else {
+		err = out.Commit(len(packet), s.path)
+	}
+	return len(packet), err
+}
+
+func (s *Sender) room(out *udpio.Batch, n int) []byte {
+	if out != nil {
+		return out.Room(n)
+	}
+	if len(s.buf) < n {
+		s.buf = make([]byte, max(n, 1600))
+	}
+	return s.buf
+}

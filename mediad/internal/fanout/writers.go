@@ -1,0 +1,191 @@
+package fanout
+
+import (
+	"context"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"weever/mediad/internal/fanout/drop"
+	"weever/mediad/internal/udpio"
+)
+
+// This file is the way from a stream's history to its sinks. Whoever writes to a stream only stores packets; a few writers, which the
+// node makes once and all streams share, hand them on. What arrives while a writer is busy with the burst before makes the next
+// burst, so bursts become longer as load grows, and a slow burst holds up nobody who reads from the network.
+
+const (
+	burstPackets = 64 // of one stream in one go
+	shardSinks   = 64 // a stream with more sinks than this is served by several writers
+	equalWithin  = 48 // bytes of padding that it is worth to have packets equally long; see equalise
+)
+
+// Writers are goroutines that write bursts, each with a batch of its own for what goes to the network.
+type Writers struct {
+	list []*writer
+	next atomic.Uint32
+}
+
+// NewWriters returns n writers. They work while Run does.
+func NewWriters(n int) *Writers {
+	w := &Writers{}
+	for range n {
+		one := newWriter()
+		one.out = udpio.NewBatch()
+		w.list = append(w.list, one)
+	}
+	return w
+}
+
+// Run works until ctx ends; what is stored later reaches no sink.
+func (w *Writers) Run(ctx context.Context) error {
+	var g errgroup.Group
+	for _, one := range w.list {
+		g.Go(func() error {
+			one.run(ctx)
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// pick returns the writer whose turn it is.
+func (w *Writers) pick() *writer { return w.list[int(w.next.Add(1))%len(w.list)] }
+
+// writer serves shards, one after the other.
+type writer struct {
+	wake chan struct{}
+	out  *udpio.Batch // nil: sinks send each packet by itself
+
+	// Of its goroutine.
+	burst []Packet
+	buf   []byte
+	ready []*shard
+
+	mu    sync.Mutex
+	queue []*shard // each is in it once at most
+}
+
+func newWriter() *writer {
+	return &writer{wake: make(chan struct{}, 1), burst: make([]Packet, 0, burstPackets)}
+}
+
+// push asks for a shard to be served. It does not block.
+func (w *writer) push(sh *shard) {
+	w.mu.Lock()
+	w.queue = append(w.queue, sh)
+	w.mu.Unlock()
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (w *writer) run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-w.wake:
+		}
+		runtime.Gosched() // the goroutines that bring the rest of the same burst are ready to run: let them
+		for w.take() {
+			for _, sh := range w.ready {
+				if w.serve(sh) {
+					w.push(sh)
+				}
+			}
+			clear(w.ready)
+		}
+		w.out.Flush()
+	}
+}
+
+// take moves what is queued to ready, and reports whether there is any.
+func (w *writer) take() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ready, w.queue = w.queue, w.ready[:0]
+	return len(w.ready) > 0
+}
+
+// shard is a part of a stream's sinks, served by one writer. The stream's mutex guards it.
+type shard struct {
+	stream *Stream
+	writer *writer
+	sinks  []*attachment // never changed in place
+	next   uint64        // arrival that the sinks get next
+	report bool          // the stream's sender report is to be passed on
+	queued bool          // the writer knows of it
+}
+
+// due reports whether there is anything for the sinks; the caller holds the stream's mutex.
+func (sh *shard) due() bool {
+	return len(sh.sinks) > 0 && (sh.report || sh.next < sh.stream.ring.arrived)
+}
+
+// serve hands a burst to a shard's sinks, and reports whether there is more.
+func (w *writer) serve(sh *shard) (more bool) {
+	s := sh.stream
+	s.mu.Lock()
+	from := sh.collect(w)
+	sinks, report, reported := sh.sinks, s.report, sh.report
+	sh.report = false
+	more = sh.next < s.ring.arrived
+	sh.queued = more
+	s.mu.Unlock()
+	for _, a := range sinks {
+		if reported {
+			a.sink.WriteReport(report)
+		}
+		if skip := max(a.from, from) - from; skip < uint64(len(w.burst)) {
+			a.sink.WritePackets(w.out, w.burst[skip:])
+		}
+	}
+	return more
+}
+
+// collect copies what the shard's sinks get next into the writer's burst and returns the arrival of the first packet; the caller holds
+// the stream's mutex.
+func (sh *shard) collect(w *writer) (from uint64) {
+	s := sh.stream
+	r := &s.ring
+	w.burst, w.buf = w.burst[:0], w.buf[:0]
+	if first := r.firstHeld(sh.next); first > sh.next {
+		first = r.frameAfter(first)
+		s.drops.Add(drop.Overrun, int(first-sh.next)*len(sh.sinks)) //nolint:gosec // far from it
+		sh.next = first
+	}
+	from = sh.next
+	for ; sh.next < r.arrived && len(w.burst) < burstPackets; sh.next++ {
+		a := r.arrival(sh.next)
+		var p Packet
+		buf, ok := r.get(a.index, &p, w.buf)
+		if !ok {
+			break // the next call skips it
+		}
+		w.buf, p.At = buf, a.at
+		w.burst = append(w.burst, p)
+	}
+	equalise(w.burst)
+	return from
+}
+
+// equalise plans padding so that neighbours are equally long where little is missing: the kernel cuts packets of one length from one
+// message, only the last may be shorter. Chromium's packets of one frame differ by a byte.
+func equalise(burst []Packet) {
+	size := func(i int) int { return len(burst[i].Payload) + int(burst[i].Pad) }
+	grow := func(i, to int) {
+		if by := to - len(burst[i].Payload); by > int(burst[i].Pad) && by <= equalWithin {
+			burst[i].Pad = uint8(by)
+		}
+	}
+	for i := len(burst) - 2; i >= 0; i-- {
+		grow(i, size(i+1))
+	}
+	for i := 1; i < len(burst)-1; i++ {
+		grow(i, size(i-1))
+	}
+}

@@ -1,0 +1,141 @@
+package kernel
+
+import (
+	"encoding/binary"
+	"errors"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// This file sends many messages with one system call, sendmmsg(2), and has the kernel cut them into packets, UDP_SEGMENT of udp(7).
+
+// system is what one call needs. The kernel reads it, so it is kept from call to call.
+type system struct {
+	headers  [maxMessages]mmsghdr
+	vectors  [maxMessages]unix.Iovec
+	controls [maxMessages]control
+	index    [maxMessages]*message // of the headers
+
+	socket *Socket
+	next   int // header to send next
+	n      int // headers
+	full   bool
+	err    error
+
+	// Kept: a closure made per call would be an allocation.
+	attempt func(fd uintptr)
+	insist  func(fd uintptr) (done bool)
+}
+
+func (y *system) init() {
+	y.insist = y.sendmmsg
+	y.attempt = func(fd uintptr) { y.full = !y.sendmmsg(fd) }
+	for i := range y.controls {
+		c := (*unix.Cmsghdr)(unsafe.Pointer(&y.controls[i]))
+		c.Level, c.Type = unix.SOL_UDP, unix.UDP_SEGMENT
+		c.SetLen(unix.CmsgLen(2))
+	}
+}
+
+// canCut reports whether the kernel knows UDP_SEGMENT.
+func (s *Socket) canCut() bool {
+	known := false
+	err := s.raw.Control(func(fd uintptr) {
+		_, err := unix.GetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_SEGMENT) //nolint:gosec // a descriptor
+		known = err == nil
+	})
+	return known && err == nil
+}
+
+// send sends the messages of the batch that are for this socket; without wait, only while there is room. Writers need not wait for each
+// other: package net's lock is taken only by who has to wait for room.
+func (b *Batch) send(s *Socket, wait bool) {
+	y := &b.system
+	y.prepare(b, s)
+	for y.next < y.n {
+		y.full, y.err = false, nil
+		err := s.raw.Control(y.attempt)
+		if y.full && err == nil {
+			if !wait {
+				return
+			}
+			err = s.raw.Write(y.insist)
+		}
+		if err != nil { // closed
+			y.err = err
+		}
+		if y.err == nil {
+			continue
+		}
+		m := y.index[y.next]
+		y.next++
+		m.gone = true
+		if m.count > 1 && uncut(y.err) {
+			m.to.whole.Store(true)
+			b.single(m)
+			continue
+		}
+		s.out.errors.Add(uint64(m.count)) //nolint:gosec // at most maxSegments
+	}
+}
+
+// uncut reports whether a message was refused because it was to be cut up, and may pass packet by packet: a packet is longer than the
+// path takes in one piece (EMSGSIZE, before Linux 6.14 EINVAL), or the path encrypts or has a device that makes no checksums (EIO).
+func uncut(err error) bool {
+	return errors.Is(err, syscall.EMSGSIZE) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.EIO)
+}
+
+// prepare writes the headers.
+func (y *system) prepare(b *Batch, s *Socket) {
+	y.socket, y.next, y.n = s, 0, 0
+	for i := range b.n {
+		m := &b.messages[i]
+		if m.gone || m.to.Socket != s {
+			continue
+		}
+		h, v := &y.headers[y.n], &y.vectors[y.n]
+		v.Base = &b.slab[m.from]
+		v.SetLen(m.size)
+		h.Name, h.Namelen = &m.to.name.raw[0], m.to.name.len
+		h.Iov = v
+		h.SetIovlen(1)
+		h.Control = nil
+		h.SetControllen(0)
+		if m.count > 1 {
+			c := &y.controls[y.n]
+			binary.NativeEndian.PutUint16(c[unix.CmsgLen(0):], uint16(m.seg)) //nolint:gosec // at most maxMessage
+			h.Control = &c[0]
+			h.SetControllen(unix.CmsgSpace(2))
+		}
+		y.index[y.n] = m
+		y.n++
+	}
+}
+
+// sendmmsg sends what is left, up to the first message that is refused. It is not done when there is no room.
+func (y *system) sendmmsg(fd uintptr) (done bool) {
+	for y.next < y.n {
+		sent, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&y.headers[y.next])), uintptr(y.n-y.next), unix.MSG_DONTWAIT, 0, 0)
+		switch errno {
+		case 0:
+		case unix.EAGAIN:
+			return false
+		case unix.EINTR:
+			continue
+		default:
+			y.err = errno
+			return true
+		}
+		packets, bytes := 0, 0
+		for _, m := range y.index[y.next : y.next+int(sent)] {
+			m.gone = true
+			packets += m.count
+			bytes += m.size
+		}
+		y.socket.out.count(packets, bytes, int(sent))
+		y.next += int(sent)
+	}
+	return true
+}
