@@ -1,6 +1,10 @@
 package fanout
 
-import "time"
+import (
+	"time"
+
+	"weever/mediad/internal/udpio"
+)
 
 // Joining a stream: at once from the cached key frame, or live.
 //
@@ -179,7 +183,8 @@ func (s *Stream) replay(a *attachment, plan replayPlan) {
 			return
 		}
 		if len(burst) > 0 {
-			a.sink.WritePackets(nil, burst)
+			equalise(burst)
+			s.cfg.Writers.alone(func(out *udpio.Batch) { a.sink.WritePackets(out, burst) })
 		}
 		timer.Reset(wait)
 	}

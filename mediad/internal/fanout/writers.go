@@ -24,13 +24,14 @@ const (
 
 // Writers are goroutines that write bursts, each with a batch of its own for what goes to the network.
 type Writers struct {
-	list []*writer
-	next atomic.Uint32
+	list  []*writer
+	next  atomic.Uint32
+	spare sync.Pool // of batches, for alone
 }
 
 // NewWriters returns n writers. They work while Run does.
 func NewWriters(n int) *Writers {
-	w := &Writers{}
+	w := &Writers{spare: sync.Pool{New: func() any { return udpio.NewBatch() }}}
 	for range n {
 		one := newWriter()
 		one.out = udpio.NewBatch()
@@ -49,6 +50,18 @@ func (w *Writers) Run(ctx context.Context) error {
 		})
 	}
 	return g.Wait()
+}
+
+// alone lends a batch to write, which is not one of the writers, and flushes it afterwards. Without writers there is none.
+func (w *Writers) alone(write func(out *udpio.Batch)) {
+	if w == nil {
+		write(nil)
+		return
+	}
+	out := w.spare.Get().(*udpio.Batch) //nolint:forcetypeassert // nothing else is put there
+	write(out)
+	out.Flush()
+	w.spare.Put(out)
 }
 
 // pick returns the writer whose turn it is.

@@ -93,7 +93,7 @@ func TestWayOut(t *testing.T) {
 			batch.Flush()
 			out = nil
 		}
-		if n, err := ours.Out.WriteRTP(out, h, payload(i), secure.Extras{Padding: uint8(i), Wide: wide}); err != nil || n == 0 {
+		if n, err := ours.Out.WriteRTP(out, h, payload(i), secure.Extras{Padding: uint8(i), Wide: wide, At: time.Now()}); err != nil || n == 0 {
 			t.Fatalf("packet %d: %d, %v", i, n, err)
 		}
 	}
@@ -108,7 +108,7 @@ func TestWayOut(t *testing.T) {
 				t.Errorf("packet %d has other contents: %v", j, p)
 			}
 			var w rtp.TransportCCExtension
-			if err := w.Unmarshal(p.GetExtension(wide)); err != nil || w.TransportSequence != uint16(j+1) {
+			if err := w.Unmarshal(p.GetExtension(wide)); err != nil || w.TransportSequence != uint16(j) {
 				t.Errorf("packet %d has number %d, %v", j, w.TransportSequence, err)
 			}
 		case <-time.After(5 * time.Second):
@@ -142,4 +142,12 @@ func TestWayOut(t *testing.T) {
 		}
 	}
 	ours.Out.Ignore(uint32(ctx.SSRC()))
+	late := time.After(5 * time.Second)
+	for ours.Out.Rate().Stats().Reports == 0 {
+		select {
+		case <-late:
+			t.Fatal("no report on the transport-wide numbers came")
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/pion/rtcp"
+	"github.com/pion/webrtc/v4"
 
 	"weever/mediad/internal/fanout"
 	"weever/mediad/internal/fanout/drop"
@@ -100,6 +101,7 @@ func (t *Track) handleNack(packet []byte) {
 		return
 	}
 	now := time.Now()
+	t.now = now
 	for i := range n.Nacks {
 		n.Nacks[i].Range(func(seq uint16) bool {
 			t.stats.Nacks++
@@ -128,8 +130,13 @@ func (t *Track) answer(seq16 uint16, now time.Time) {
 }
 
 // sendAgain looks the packet up and writes it: on the retransmission stream, with the original number before the payload (RFC 4588
-// section 4), or as it was. It reports false if the history has lost it.
+// section 4), or as it was. It reports false if the history has lost it, or
+// it is sound that cannot be sent apart: nobody negotiates that.
 func (t *Track) sendAgain(seq uint64) (size int, ok bool) {
+	apart := t.resendsApart()
+	if !apart && t.cfg.Kind != webrtc.RTPCodecTypeVideo {
+		return 0, false
+	}
 	var p fanout.Packet
 	o := &t.out
 	buf, ok := t.cur.stream.Lookup(seq-t.run.out+t.run.first, &p, append(o.buf[:0], 0, 0))
@@ -141,7 +148,7 @@ func (t *Track) sendAgain(seq uint64) (size int, ok bool) {
 		t.run.shift.Apply(p.Desc, p.Payload)
 	}
 	number, ssrc, pt, payload := uint16(seq), o.ssrc, t.run.pt, p.Payload
-	if o.rtxSSRC != 0 && t.run.rtx != 0 {
+	if apart {
 		t.resend.seq++
 		binary.BigEndian.PutUint16(buf, uint16(seq))
 		number, ssrc, pt, payload = t.resend.seq, o.rtxSSRC, t.run.rtx, buf

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/pion/rtcp"
+	"github.com/pion/webrtc/v4"
 
 	"weever/mediad/internal/fanout"
 	"weever/mediad/internal/fanout/codec"
@@ -134,14 +135,27 @@ func (t *Track) write(out *udpio.Batch, p *fanout.Packet, seq uint16, ssrc uint3
 		_ = h.SetExtension(o.ids.Orientation, o.ext[1:])
 	}
 	if t.cfg.Out != nil {
-		extras := secure.Extras{Padding: p.Pad}
-		if t.measured {
-			extras.Wide = o.ids.Wide
-		}
-		return t.cfg.Out.WriteRTP(out, h, payload, extras)
+		return t.cfg.Out.WriteRTP(out, h, payload, t.extras(p))
 	}
 	return o.writer.WriteRTP(h, payload)
 }
+
+// extras is what p gets that is not of the publisher. Where a retransmission has no stream of its own, a video packet gets nothing: it would be
+// sent again under the same number, and what SRTP encrypts twice under one number must be the same to the last bit (RFC 7714 section 8.1).
+// Sound is never sent again there.
+func (t *Track) extras(p *fanout.Packet) (e secure.Extras) {
+	if t.cfg.Kind == webrtc.RTPCodecTypeVideo && !t.resendsApart() {
+		return e
+	}
+	e.Padding = p.Pad
+	if t.measured {
+		e.Wide, e.At = t.out.ids.Wide, t.now
+	}
+	return e
+}
+
+// resendsApart reports whether retransmissions have a stream of their own (RFC 4588).
+func (t *Track) resendsApart() bool { return t.out.rtxSSRC != 0 && t.run.rtx != 0 }
 
 // reportNow makes the first sender report of a run, so that sound and picture are together from the start.
 func (t *Track) reportNow(s *source) (send func()) {

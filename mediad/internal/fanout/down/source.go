@@ -134,6 +134,9 @@ func (t *Track) stopRetry() {
 func (s *source) WritePackets(out *udpio.Batch, burst []fanout.Packet) {
 	t := s.track
 	t.mu.Lock()
+	if t.measured {
+		t.now = time.Now()
+	}
 	var f freed
 	wish, began := false, false
 	for i := range burst {

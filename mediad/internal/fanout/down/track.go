@@ -56,6 +56,7 @@ type Track struct {
 	started  bool
 	paused   bool
 	measured bool
+	now      time.Time   // of the burst that is being written, while measured
 	cur      *source     // what the viewer gets
 	next     *source     // what it is to get, from the first packet that can begin
 	retry    *time.Timer // attaches next again; nil: not running

@@ -6,9 +6,12 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/pion/rtcp"
 	"github.com/pion/srtp/v3"
+
+	"weever/mediad/internal/fanout/congestion"
 )
 
 // This file takes what viewers say of what they get, where it is read from the network, and without pion, which would wake four
@@ -63,8 +66,8 @@ func (s *Sender) Ignore(ssrc uint32) {
 	delete(s.in.listeners, ssrc)
 }
 
-// take decrypts an SRTCP packet and tells the listeners.
-func (r *receiver) take(packet []byte) {
+// take decrypts an SRTCP packet and tells the listeners, and of the whole connection the estimator.
+func (r *receiver) take(packet []byte, rate *congestion.Estimator) {
 	plain, ok := r.decrypt(packet)
 	if !ok {
 		r.invalid.Add(1)
@@ -75,7 +78,11 @@ func (r *receiver) take(packet []byte) {
 		if size > len(rest) {
 			break
 		}
-		r.tell(rest[:size])
+		if rtcp.PacketType(rest[1]) == rtcp.TypeTransportSpecificFeedback && rest[0]&0x1f == rtcp.FormatTCC {
+			_ = rate.Feedback(rest[:size], time.Now()) // it counts what is malformed
+		} else {
+			r.tell(rest[:size])
+		}
 		rest = rest[size:]
 	}
 	r.mu.Lock()

@@ -10,30 +10,38 @@ package secure
 import (
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/pion/rtp"
 	"github.com/pion/srtp/v3"
 
+	"weever/mediad/internal/fanout/congestion"
 	"weever/mediad/internal/udpio"
 )
 
 // maxTag is the most that encryption adds to a packet, in bytes.
 const maxTag = 16
 
+// maxHeader is about how long a packet's header is, in bytes; for the account of what was sent.
+const maxHeader = 24
+
 // Sender is one viewer's way out. Its methods may be called by any goroutine; its mutex is held for one packet.
 type Sender struct {
 	path *udpio.Path
 	in   receiver
+	rate *congestion.Estimator
 
 	mu   sync.Mutex
 	srtp *srtp.Context // nil until Open
-	wide uint16        // the latest transport-wide sequence number
 	ext  [2]byte       // backs the header's extension
 	buf  []byte        // of a packet that goes out alone; made on first use
 }
 
 // New returns a Sender that swallows everything until Open.
-func New(path *udpio.Path) *Sender { return &Sender{path: path} }
+func New(path *udpio.Path) *Sender { return &Sender{path: path, rate: congestion.New(0)} }
+
+// Rate is what the viewer's reports on transport-wide numbers say of its link.
+func (s *Sender) Rate() *congestion.Estimator { return s.rate }
 
 // Open says that the peer's identity is verified, and what to encrypt and decrypt with. From now on the viewer's RTCP comes here.
 func (s *Sender) Open(cfg *srtp.Config) error {
@@ -47,14 +55,15 @@ func (s *Sender) Open(cfg *srtp.Config) error {
 	s.mu.Lock()
 	s.srtp = ctx
 	s.mu.Unlock()
-	s.path.Intercept(s.in.take)
+	s.path.Intercept(func(packet []byte) { s.in.take(packet, s.rate) })
 	return nil
 }
 
 // Extras is what a packet gets on its way besides what its track wrote.
 type Extras struct {
-	Padding uint8 // bytes behind the payload (RFC 3550 section 5.1); 0: none
-	Wide    uint8 // id of the header extension with the transport-wide sequence number; 0: not negotiated
+	Padding uint8     // bytes behind the payload (RFC 3550 section 5.1); 0: none
+	Wide    uint8     // id of the header extension with the transport-wide sequence number; 0: none
+	At      time.Time // now, where Wide is not 0
 }
 
 // WriteRTP puts one packet into out, or sends it at once if out is nil. Header and payload are borrowed; the header's padding bit and
@@ -66,8 +75,8 @@ func (s *Sender) WriteRTP(out *udpio.Batch, h *rtp.Header, payload []byte, extra
 		return 0, nil
 	}
 	if extras.Wide != 0 {
-		s.wide++
-		s.ext[0], s.ext[1] = byte(s.wide>>8), byte(s.wide)
+		wide := s.rate.Sent(len(payload)+int(extras.Padding)+maxHeader+maxTag, extras.At)
+		s.ext[0], s.ext[1] = byte(wide>>8), byte(wide)
 		if err := h.SetExtension(extras.Wide, s.ext[:]); err != nil {
 			return 0, fmt.Errorf("secure: %w", err)
 		}
