@@ -15,6 +15,10 @@ FUZZTIME  ?= 60s# of one fuzz target
 COUNT     ?= 3# repetitions of `make race`
 BENCH     ?= .# which benchmarks
 BENCHTIME ?= 1s
+ROUNDS    ?= 5# of each side-by-side measurement
+SECONDS   ?= 5# that each of them takes
+MODEL     ?= browser# traffic of `make profile`: or burst
+VIEWERS   ?= 50
 ARCHES    ?= amd64 arm64# of the mediad packages
 
 # ---- tools, pinned ----------------------------------------------------------------------------------------------------
@@ -34,6 +38,7 @@ STATICCHECK := $(TOOLS)/.staticcheck-$(STATICCHECK_VERSION)
 STAMPS      := $(CONSUL) $(GOFUMPT) $(GOLANGCI) $(STATICCHECK)
 $(foreach t,consul gofumpt golangci-lint staticcheck,$(if $(wildcard $(TOOLS)/$t),,$(shell rm -f $(TOOLS)/.$t-*)))
 
+SIDE_BY_SIDE := mediad/internal/sidebyside
 SITE_TOOLS   := .ci/tools/site
 CLIENT_TOOLS := .ci/tools/clients
 
@@ -124,11 +129,20 @@ fuzz: ## every fuzz target, FUZZTIME (60s) each
 		done; \
 	done
 
+# The second half has the machine's first two cores to itself, or says nothing: nothing else should run meanwhile.
 .PHONY: bench
-bench: ## every benchmark (BENCH=pattern, BENCHTIME=1s)
-	@dirs=$$(grep -rlE --include='*_test.go' '^func Benchmark' $(GO_DIRS) | xargs -r -n1 dirname | sort -u | sed 's|^|./|'); \
-	[ -n "$$dirs" ] || { echo 'no benchmarks in the tree'; exit 0; }; \
+bench: ## benchmarks of functions, then the node beside plain pion (25 minutes; BENCH=Fanout/browser/50 ROUNDS=1 are faster)
+	@dirs=$$(grep -rlE --include='*_test.go' '^func Benchmark' $(GO_DIRS) | xargs -r -n1 dirname | sort -u | grep -vx '$(SIDE_BY_SIDE)' | sed 's|^|./|'); \
 	go test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem -timeout 60m -p 1 $$dirs
+	go test -run '^$$' -bench '$(BENCH)' -timeout 120m ./$(SIDE_BY_SIDE) -args -rounds $(ROUNDS) -seconds $(SECONDS)
+
+.PHONY: profile
+profile: SECONDS = 20
+profile: ## CPU and heap profile of the node under one fan-out (MODEL=browser VIEWERS=50 SECONDS=20), into bin/profile
+	@rm -rf $(BIN)/profile
+	go test -run '^$$' -bench '^BenchmarkFanout$$/^$(MODEL)$$/^$(VIEWERS)$$' ./$(SIDE_BY_SIDE) -args -viewers $(VIEWERS) -seconds $(SECONDS) -profile $(BIN)/profile
+	@go tool pprof -top -nodecount 40 $(BIN)/profile/cpu.pprof
+	@echo "more: go tool pprof -http : bin/profile/cpu.pprof, and heap.pprof"
 
 # ---- steps ------------------------------------------------------------------------------------------------------------
 

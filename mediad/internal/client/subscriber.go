@@ -7,10 +7,12 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v4"
 
 	"weever/mediad/internal/client/arrival"
 	"weever/mediad/internal/client/link"
+	"weever/mediad/internal/client/repair"
 	"weever/mediad/internal/control"
 	"weever/shared/room"
 )
@@ -18,11 +20,15 @@ import (
 // pollEvery is how often the Await methods look at counters that nobody announces.
 const pollEvery = 2 * time.Millisecond
 
+// nackSSRC is the SSRC that NACKs are sent under: one that no stream has, as nothing is sent.
+const nackSSRC = 1
+
 // Subscriber is a session that receives.
 type Subscriber struct {
 	*Session
-	rx     *arrival.Reception
-	rounds answering
+	rx      *arrival.Reception
+	missing *repair.List
+	rounds  answering
 }
 
 // answering says what becomes of the server's offers. Tests change it.
@@ -40,12 +46,17 @@ type answering struct {
 // ctx governs the opening alone. It returns when the connection and the control channel are up, tracks or not; errors are
 // *StatusError when the server refused.
 func Subscribe(ctx context.Context, cfg Config, audio, video int) (*Subscriber, error) {
-	sub := &Subscriber{rx: arrival.NewReception(cfg.Arrived)}
+	sub := &Subscriber{missing: repair.New()}
+	sub.rx = arrival.NewReception(arrival.Hooks{
+		Arrived: cfg.Arrived, Saw: sub.missing.Saw,
+		Came: func(ssrc uint32, seq uint16) (time.Time, bool) { return sub.Came(ssrc, seq) },
+	})
 	s, err := link.New(cfg, false, sub.hear)
 	if err != nil {
 		return nil, err
 	}
 	sub.Session = s
+	s.Go(func() { sub.missing.Run(s.Context(), sub.ask) })
 	s.PeerConnection().OnTrack(func(remote *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) {
 		if t := receiver.RTPTransceiver(); t != nil { // nil when it has been stopped already
 			s.Go(func() { sub.rx.Read(remote, t.Mid()) })
@@ -66,6 +77,13 @@ func Subscribe(ctx context.Context, cfg Config, audio, video int) (*Subscriber, 
 		return nil, err
 	}
 	return sub, nil
+}
+
+// ask sends a NACK (RFC 4585 section 6.2.1).
+func (s *Subscriber) ask(ssrc uint32, seqs []uint16) {
+	_ = s.PeerConnection().WriteRTCP([]rtcp.Packet{ // else the connection is closed
+		&rtcp.TransportLayerNack{SenderSSRC: nackSSRC, MediaSSRC: ssrc, Nacks: rtcp.NackPairsFromSequenceNumbers(seqs)},
+	})
 }
 
 // hear runs on the control channel's goroutine.

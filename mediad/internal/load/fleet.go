@@ -78,10 +78,10 @@ func (f *fleet) publish(ctx context.Context) {
 	f.names = make(map[string][]string)
 	var tracks []client.Track
 	if !f.cfg.NoVideo {
-		tracks = append(tracks, client.Camera(f.cfg.Codec, f.cfg.Traffic))
+		tracks = append(tracks, f.cfg.camera())
 	}
 	if !f.cfg.NoAudio {
-		tracks = append(tracks, client.Microphone())
+		tracks = append(tracks, f.cfg.microphone())
 	}
 	f.each(f.cfg.Pubs, func(room string, i int) {
 		id := newID("pub", i)
@@ -110,21 +110,28 @@ func (f *fleet) publish(ctx context.Context) {
 	})
 }
 
-// subscribe opens all subscribers and returns when each has had its first packet or failed.
-func (f *fleet) subscribe(ctx context.Context) {
-	audio, video := 1, 1
+// subscribe opens so many subscribers of each room and returns when each has had its first packet or failed.
+func (f *fleet) subscribe(ctx context.Context, perRoom int) {
+	audio, video := f.cfg.Sections, f.cfg.Sections
 	if f.cfg.NoAudio {
 		audio = 0
 	}
 	if f.cfg.NoVideo {
 		video = 0
 	}
-	f.each(f.cfg.Subs, func(room string, i int) {
-		cfg := f.session(f.cfg.SubURL, room, newID("sub", i))
-		cfg.NoControl = f.cfg.WHEP || f.cfg.SubURL != ""
+	f.each(perRoom, func(room string, i int) {
 		f.mu.Lock()
 		names := f.names[room]
 		f.mu.Unlock()
+		id := newID("sub", i)
+		if f.cfg.Meeting {
+			if i >= len(names) {
+				return // who could not publish does not watch
+			}
+			id = names[i]
+		}
+		cfg := f.session(f.cfg.SubURL, room, id)
+		cfg.NoControl = f.cfg.WHEP || f.cfg.SubURL != ""
 		if f.cfg.WHEP && f.cfg.SubURL == "" && len(names) > 0 {
 			cfg.Query = url.Values{"pub": {names[i%len(names)]}}
 		}

@@ -18,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"weever/mediad/internal/client"
 	"weever/mediad/internal/client/synth"
 )
 
@@ -34,8 +35,14 @@ type Config struct {
 	Subs int  // subscribers of each room
 	WHEP bool // subscribers are plain WHEP players of one publisher each, instead of receiving the whole room
 
+	Meeting  bool // each publisher watches the others, too, under its own id; Subs is 0 then
+	Sections int  // of each kind that a subscriber offers: 1. A node offers what it needs beyond them itself
+
 	Traffic   synth.Model // Burst
 	Codec     synth.Codec // of the video: VP8
+	FPS       int         // frames a second of the video, as in synth.Config; so are the next two
+	Packets   int         // packets of a frame
+	AudioRate int         // packets of audio a second
 	NoVideo   bool
 	NoAudio   bool
 	Duration  time.Duration // of the measurement: 10 s
@@ -44,13 +51,25 @@ type Config struct {
 
 	Insecure bool         // accept any certificate
 	TCP      bool         // media over ICE-TCP alone
-	Log      *slog.Logger // phases, and each failure at debug level; nil: silent
+	Reached  func(Stage)  `json:"-"` // is called at each stage, and the run goes on when it returns; nil: is not
+	Log      *slog.Logger `json:"-"` // phases, and each failure at debug level; nil: silent
 }
+
+// Stage is how far a run has come. Media flow at all of them.
+type Stage string
+
+// The stages, in their order.
+const (
+	Published Stage = "published" // the publishers are in, nobody else
+	Joined    Stage = "joined"    // everybody is in: the measurement begins next
+	Measured  Stage = "measured"  // it is over; everybody is still in
+)
 
 // Largest values taken, so that a typing error does not take the machine down.
 const (
 	maxSessions = 100_000
 	maxParallel = 1000
+	maxSections = 100
 )
 
 // withDefaults fills in what is zero and names everything that is wrong, in one error.
@@ -63,6 +82,10 @@ func (c Config) withDefaults() (Config, error) {
 	c.JoinLimit = cmp.Or(c.JoinLimit, 15*time.Second)
 	c.Parallel = cmp.Or(c.Parallel, 8)
 	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
+	c.Sections = cmp.Or(c.Sections, 1)
+	if c.Reached == nil {
+		c.Reached = func(Stage) {}
+	}
 	var errs []error
 	check := func(ok bool, format string, args ...any) {
 		if !ok {
@@ -76,15 +99,28 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	check(c.Pubs >= 0 && c.Subs >= 0 && c.Rooms > 0 && c.Pubs+c.Subs > 0, "publishers %d, subscribers %d, rooms %d: none may be negative and there must be somebody", c.Pubs, c.Subs, c.Rooms)
 	check(c.Pubs+c.Subs <= maxSessions/max(c.Rooms, 1), "%d sessions in each of %d rooms: more than %d in all", c.Pubs+c.Subs, c.Rooms, maxSessions)
+	check(!c.Meeting || c.Subs == 0 && !c.WHEP && c.PubURL+c.SubURL == "", "a meeting has no other subscribers, and not those of WHEP")
+	check(c.Sections > 0 && c.Sections <= maxSections, "sections %d: must be 1 to %d", c.Sections, maxSections)
 	check(c.Parallel > 0 && c.Parallel <= maxParallel, "parallel %d: must be 1 to %d", c.Parallel, maxParallel)
 	check(c.Duration > 0 && c.JoinLimit > 0, "durations %v and %v: must be positive", c.Duration, c.JoinLimit)
 	check(!c.NoVideo || !c.NoAudio, "neither video nor audio: nothing is left to send")
 	check(c.Codec.Kind() == "video", "codec %q: must be one of video", c.Codec)
 	if len(errs) == 0 {
-		_, err := synth.New(synth.Config{Codec: c.Codec, Model: c.Traffic})
-		check(err == nil, "%w", err)
+		for _, t := range []client.Track{c.camera(), c.microphone()} {
+			_, err := synth.New(t.Config)
+			check(err == nil, "%w", err)
+		}
 	}
 	return c, errors.Join(errs...)
+}
+
+// camera and microphone are what a publisher sends.
+func (c *Config) camera() client.Track {
+	return client.Track{Config: synth.Config{Codec: c.Codec, Model: c.Traffic, FPS: c.FPS, Packets: c.Packets}}
+}
+
+func (c *Config) microphone() client.Track {
+	return client.Track{Config: synth.Config{Codec: synth.Opus, Model: c.Traffic, FPS: c.AudioRate}}
 }
 
 // Run does what cfg says. When ctx ends early, or when nobody could join, it returns what was seen until then along with the error.
@@ -106,8 +142,14 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 
 	cfg.Log.Info("opening publishers", "publishers", cfg.Pubs*cfg.Rooms)
 	f.publish(ctx)
-	cfg.Log.Info("opening subscribers", "subscribers", cfg.Subs*cfg.Rooms)
-	f.subscribe(ctx)
+	cfg.Reached(Published)
+	subscribers := cfg.Subs
+	if cfg.Meeting {
+		subscribers = cfg.Pubs
+	}
+	cfg.Log.Info("opening subscribers", "subscribers", subscribers*cfg.Rooms)
+	f.subscribe(ctx, subscribers)
+	cfg.Reached(Joined)
 	cfg.Log.Info("measuring", "seconds", cfg.Duration.Seconds())
 	begin := f.begin()
 	select {
@@ -115,6 +157,7 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 	case <-ctx.Done():
 	}
 	report := f.report(begin)
+	cfg.Reached(Measured)
 	switch {
 	case ctx.Err() != nil:
 		return report, context.Cause(ctx)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -85,6 +86,28 @@ func TestOtherServers(t *testing.T) {
 	checkMedia(t, "audio", r.Audio, 1, 50, r)
 }
 
+// People see and hear each other, in two rooms; nobody gets what is their own.
+func TestMeetings(t *testing.T) {
+	server := clienttest.New(t, "")
+	var reached []Stage
+	r := run(t, Config{
+		URL: server.URL, Rooms: 2, Pubs: 3, Meeting: true, Sections: 2, FPS: 10, Packets: 1, AudioRate: 10, Duration: time.Second,
+		Reached: func(s Stage) {
+			if reached = append(reached, s); s == Measured && server.Sessions() != 12 {
+				t.Errorf("%d sessions are left", server.Sessions())
+			}
+		},
+	})
+	checkMedia(t, "video", r.Video, 12, 10, r)
+	checkMedia(t, "audio", r.Audio, 12, 10, r)
+	if r.Publishers.Joined != 6 || r.Subscribers.Joined != 6 {
+		t.Errorf("%+v", r)
+	}
+	if !slices.Equal(reached, []Stage{Published, Joined, Measured}) {
+		t.Errorf("reached %v", reached)
+	}
+}
+
 func TestFailuresAreCounted(t *testing.T) {
 	server := clienttest.New(t, "secret")
 	r, err := Run(t.Context(), Config{URL: server.URL, Pubs: 1, Subs: 2, Duration: time.Millisecond})
@@ -145,6 +168,8 @@ func TestBadConfigs(t *testing.T) {
 		"too many":    {Config{URL: "http://x", Subs: 1001, Rooms: 100}, []string{"more than"}},
 		"silence":     {Config{URL: "http://x", Subs: 1, NoAudio: true, NoVideo: true}, []string{"neither"}},
 		"odd codec":   {Config{URL: "http://x", Subs: 1, Codec: "audio/opus"}, []string{"video"}},
+		"odd speed":   {Config{URL: "http://x", Subs: 1, FPS: 1000}, []string{"frames per second"}},
+		"odd meeting": {Config{URL: "http://x", Pubs: 2, Subs: 1, Meeting: true, Sections: -1}, []string{"meeting", "sections"}},
 		"odd traffic": {Config{URL: "http://x", Subs: 1, Traffic: "jam"}, []string{"jam"}},
 	} {
 		_, err := Run(t.Context(), c.cfg)

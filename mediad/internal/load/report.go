@@ -56,13 +56,14 @@ type Media struct {
 	Tracks       int     `json:"tracks"`        // those of which something came
 	Packets      uint64  `json:"packets"`
 	Expected     uint64  `json:"expected"` // by sequence numbers
-	Lost         uint64  `json:"lost"`     // of these, not come and not repaired
+	Gaps         uint64  `json:"gaps"`     // of these, not there when a later one came: lost at first
+	Lost         uint64  `json:"lost"`     // of these, not there at the end: lost and not repaired
 	Missing      uint64  `json:"missing"`  // by the publishers' own counts: the server's drops too
-	Repaired     uint64  `json:"repaired"` // came by retransmission
+	Repaired     uint64  `json:"repaired"` // came by RTX
 	Duplicates   uint64  `json:"duplicates"`
 	Bytes        uint64  `json:"bytes"` // of RTP payload
 	Mbps         float64 `json:"mbps"`
-	Latency      Times   `json:"latency"` // written by the publisher → read by the subscriber
+	Latency      Times   `json:"latency"` // written by the publisher → come to the subscriber's socket; where the kernel does not say when, read from it
 }
 
 // Times sums up durations, in milliseconds.
@@ -167,10 +168,14 @@ func (f *fleet) report(begin baseline) Report {
 
 // wanted is the number of tracks of each kind that a subscriber of a room should get. mu is held.
 func (f *fleet) wanted(room string) int {
-	if f.cfg.WHEP || f.cfg.SubURL != "" {
-		return min(len(f.names[room]), 1)
+	switch n := len(f.names[room]); {
+	case f.cfg.WHEP, f.cfg.SubURL != "":
+		return min(n, 1)
+	case f.cfg.Meeting:
+		return n - 1
+	default:
+		return n
 	}
-	return len(f.names[room])
 }
 
 func (f *fleet) ended(who string, s *client.Session) int {
@@ -192,6 +197,7 @@ func (s *sum) add(t client.TrackStats) {
 		s.Tracks++
 	}
 	s.Packets += t.Packets
+	s.Gaps += t.Gaps
 	s.Lost += t.Lost
 	s.Missing += t.Missing
 	s.Repaired += t.Repaired
@@ -270,12 +276,12 @@ func (r Report) WriteTable(w io.Writer) error {
 	}
 	row("first key frame", "", r.KeyFrame.Count, "", "", "", ms(r.KeyFrame.P50), ms(r.KeyFrame.P90), ms(r.KeyFrame.P99), ms(r.KeyFrame.Max))
 	row()
-	row("media", "tracks", "packets", "lost", "missing", "repaired", "Mbit/s", "p50 ms", "p90 ms", "p99 ms", "max ms")
+	row("media", "tracks", "packets", "gaps", "lost", "missing", "repaired", "Mbit/s", "p50 ms", "p90 ms", "p99 ms", "max ms")
 	for _, m := range []struct {
 		name string
 		Media
 	}{{"video", r.Video}, {"audio", r.Audio}} {
-		row(m.name, fmt.Sprintf("%d/%d", m.Tracks, m.TracksWanted), m.Packets, share(m.Lost, m.Expected), share(m.Missing, m.Packets+m.Missing), m.Repaired,
+		row(m.name, fmt.Sprintf("%d/%d", m.Tracks, m.TracksWanted), m.Packets, m.Gaps, share(m.Lost, m.Expected), share(m.Missing, m.Packets+m.Missing), m.Repaired,
 			fmt.Sprintf("%.1f", m.Mbps), ms(m.Latency.P50), ms(m.Latency.P90), ms(m.Latency.P99), ms(m.Latency.Max))
 	}
 	if err := t.Flush(); err != nil {

@@ -1,4 +1,4 @@
-// Package privateapi is the node's private HTTP face: probes, metrics, the drain hook and the control API.
+// Package privateapi is the node's private HTTP face: probes, metrics, profiles, the drain hook and the control API.
 //
 // main mounts New's handler on the private port; it holds no state and ends with its server. What it tells and does is other packages'
 // affair, which it is given as functions and handlers.
@@ -32,6 +32,7 @@ func New(cfg Config) http.Handler {
 	})
 	mux.HandleFunc("GET /readiness", cfg.readiness)
 	mux.Handle("GET /metrics", cfg.guard(cfg.Metrics))
+	mux.Handle("/debug/pprof/", cfg.guard(profiles()))
 	mux.Handle("/preStop", cfg.guard(http.HandlerFunc(cfg.preStop)))
 	mux.Handle("/", cfg.Control)
 	return tidypath.Guard(mux)

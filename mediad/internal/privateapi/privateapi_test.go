@@ -69,6 +69,14 @@ func TestTokenAndPaths(t *testing.T) {
 		{"GET", "/metrics", "", 401},
 		{"GET", "/metrics", "wrong", 401},
 		{"GET", "/metrics", "secret", 200},
+		{"GET", "/debug/pprof/", "", 401},
+		{"GET", "/debug/pprof/heap", "wrong", 401},
+		{"GET", "/debug/pprof/", "secret", 200},
+		{"GET", "/debug/pprof/heap?gc=1", "secret", 200},
+		{"GET", "/debug/pprof/profile?seconds=1", "secret", 200},
+		{"POST", "/debug/pprof/heap", "secret", 405},
+		{"GET", "/debug/pprof/cmdline", "secret", 404}, // secrets may be in it
+		{"GET", "/debug/pprof/heap/", "secret", 404},
 		{"POST", "/preStop?cancel=1", "", 401},
 		{"POST", "/preStop?cancel=1", "secret", 200},
 		{"PUT", "/preStop", "secret", 405},
@@ -78,6 +86,22 @@ func TestTokenAndPaths(t *testing.T) {
 	} {
 		if w := ask(c.method, c.path, c.bearer); w.Code != c.want {
 			t.Errorf("%s %s with %q: %d, want %d", c.method, c.path, c.bearer, w.Code, c.want)
+		}
+	}
+}
+
+// Where there is no token, a page of the web could keep the node busy with profiles.
+func TestProfilesAreNotForPages(t *testing.T) {
+	t.Parallel()
+	h := New(Config{Control: http.NotFoundHandler(), Metrics: http.NotFoundHandler(), Readiness: func() health.Report { return health.Report{} }})
+	for site, want := range map[string]int{"": 200, "none": 200, "same-origin": 200, "same-site": 403, "cross-site": 403} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/debug/pprof/heap", nil)
+		if site != "" {
+			r.Header.Set("Sec-Fetch-Site", site)
+		}
+		w := httptest.NewRecorder()
+		if h.ServeHTTP(w, r); w.Code != want {
+			t.Errorf("%q: %d, want %d", site, w.Code, want)
 		}
 	}
 }

@@ -64,6 +64,30 @@ func TestWindowAcrossALongGap(t *testing.T) {
 	}
 }
 
+// A measurement begins behind the newest number: what comes late from before it is nobody's.
+func TestWindowRestarts(t *testing.T) {
+	var w window
+	w.restart() // of nothing
+	for _, n := range []uint16{100, 101, 104} {
+		w.add16(n)
+	}
+	if w.gaps != 2 || w.lost() != 2 {
+		t.Errorf("%+v", w)
+	}
+	w.restart()
+	for _, n := range []uint16{102, 102, 104} {
+		if w.add16(n) || w.lost() != 0 || w.got != 0 {
+			t.Errorf("%d, a packet from before, counts: %+v", n, w)
+		}
+	}
+	if w.add16(106); w.lost() != 1 || w.gaps != 1 || w.got != 1 {
+		t.Errorf("%+v", w)
+	}
+	if !w.add16(105) || w.lost() != 0 || w.gaps != 1 || w.got != 2 {
+		t.Errorf("after the repair: %+v", w)
+	}
+}
+
 // sender makes packets as they arrive, one frame of VP8 after the other.
 type sender struct {
 	t      *testing.T

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/pion/interceptor"
 	"github.com/pion/rtp"
 	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
@@ -31,7 +32,7 @@ type SectionInfo struct {
 // Reception knows which publisher's track each section carries and counts what comes. Sections are reused for other publishers,
 // mostly without a new track event, so the mapping follows the server's descriptions alone.
 type Reception struct {
-	arrived func(pub, track string, p *rtp.Packet, at time.Time) // nil: nobody is told
+	hooks Hooks
 
 	stray   atomic.Uint64 // packets of sections that carry nobody
 	started atomic.Int64  // when the first packet of any track came, in Unix nanoseconds; 0 before
@@ -44,10 +45,16 @@ type Reception struct {
 
 type msid struct{ pub, id string }
 
-// NewReception makes one that knows of nobody. arrived is told of each packet with a payload, which it borrows; nil: nobody
-// is.
-func NewReception(arrived func(pub, track string, p *rtp.Packet, at time.Time)) *Reception {
-	return &Reception{arrived: arrived, sections: make(map[string]*atomic.Pointer[Track]), tracks: make(map[msid]*Track)}
+// Hooks are what a Reception calls for each packet, on the goroutines that read; nil ones it does not. None may block.
+type Hooks struct {
+	Arrived func(pub, track string, p *rtp.Packet, at time.Time)     // is told of each with a payload, which it borrows
+	Came    func(ssrc uint32, seq uint16) (at time.Time, known bool) // says when one came, under the numbers it bore on the wire
+	Saw     func(ssrc uint32, seq uint16)                            // is told of video, under the numbers of the media stream
+}
+
+// NewReception makes one that knows of nobody.
+func NewReception(hooks Hooks) *Reception {
+	return &Reception{hooks: hooks, sections: make(map[string]*atomic.Pointer[Track]), tracks: make(map[msid]*Track)}
 }
 
 // Remap takes over what a description of the server says. It is called before the description takes effect, so that no packet
@@ -122,6 +129,7 @@ func (r *Reception) Read(remote *webrtc.TrackRemote, mid string) {
 	var p rtp.Packet
 	var payloadType uint8
 	var codec string // of payloadType
+	video := remote.Kind() == webrtc.RTPCodecTypeVideo
 	for {
 		n, attributes, err := remote.Read(buf)
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrClosedPipe) {
@@ -131,6 +139,9 @@ func (r *Reception) Read(remote *webrtc.TrackRemote, mid string) {
 			r.stray.Add(1)
 			continue
 		}
+		if video && r.hooks.Saw != nil {
+			r.hooks.Saw(p.SSRC, p.SequenceNumber)
+		}
 		t := current.Load()
 		if t == nil {
 			r.stray.Add(1)
@@ -139,15 +150,30 @@ func (r *Reception) Read(remote *webrtc.TrackRemote, mid string) {
 		if p.PayloadType != payloadType || codec == "" {
 			payloadType, codec = p.PayloadType, remote.Codec().MimeType
 		}
-		now := time.Now()
+		now, repaired := r.came(&p, attributes)
 		if r.started.Load() == 0 {
 			r.started.CompareAndSwap(0, now.UnixNano())
 		}
-		t.Observe(&p, codec, attributes.Get(webrtc.AttributeRtxSsrc) != nil, now)
-		if r.arrived != nil && len(p.Payload) > 0 {
-			r.arrived(t.s.Pub, t.s.ID, &p, now) // neither changes
+		t.Observe(&p, codec, repaired, now)
+		if r.hooks.Arrived != nil && len(p.Payload) > 0 {
+			r.hooks.Arrived(t.s.Pub, t.s.ID, &p, now) // neither changes
 		}
 	}
+}
+
+// came says when a packet came, and whether it did by RTX (RFC 4588): under other numbers then.
+func (r *Reception) came(p *rtp.Packet, attributes interceptor.Attributes) (at time.Time, repaired bool) {
+	ssrc, repaired := attributes.Get(webrtc.AttributeRtxSsrc).(uint32)
+	seq, _ := attributes.Get(webrtc.AttributeRtxSequenceNumber).(uint16)
+	if !repaired {
+		ssrc, seq = p.SSRC, p.SequenceNumber
+	}
+	if r.hooks.Came != nil {
+		if at, ok := r.hooks.Came(ssrc, seq); ok {
+			return at, repaired
+		}
+	}
+	return time.Now(), repaired
 }
 
 // All lists the tracks that were ever announced, in no order.

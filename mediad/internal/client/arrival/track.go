@@ -24,7 +24,8 @@ type Stats struct {
 
 	Packets    uint64 // different ones
 	Bytes      uint64 // of their RTP payloads
-	Lost       uint64 // sequence numbers that are missing
+	Gaps       uint64 // sequence numbers that were not there when a later one came: lost at first
+	Lost       uint64 // sequence numbers that are missing still: lost and not repaired
 	Repaired   uint64 // packets that came by RTX
 	Duplicates uint64 // packets that came again
 	SSRCs      int    // how often the SSRC changed, plus one
@@ -152,8 +153,10 @@ func (t *Track) Reset() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.s.Packets, t.s.Bytes, t.s.Repaired, t.s.Stamped = 0, 0, 0, 0
-	t.s.Backwards, t.s.SSRCs, t.s.Streams = 0, 0, 0
-	t.seqs, t.counts, t.lost, t.missing = window{}, window{}, 0, 0
+	t.s.Backwards, t.s.SSRCs, t.s.Streams = 0, min(t.s.SSRCs, 1), min(t.s.Streams, 1)
+	t.seqs.restart()
+	t.counts.restart()
+	t.lost, t.missing = 0, 0
 	t.latency = histogram.Histogram{}
 }
 
@@ -163,7 +166,7 @@ func (t *Track) Stats() Stats {
 	defer t.mu.Unlock()
 	s := t.s
 	s.Lost = t.lost + t.seqs.lost()
-	s.Duplicates = t.seqs.again
+	s.Gaps, s.Duplicates = t.seqs.gaps, t.seqs.again
 	s.Missing = t.missing + t.counts.lost()
 	latency := t.latency
 	s.Latency = &latency

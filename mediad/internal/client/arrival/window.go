@@ -9,9 +9,11 @@ const windowSize = 2048
 // stamps. Ready to use when zero; not safe for use by several goroutines.
 type window struct {
 	started   bool
+	fixed     bool                    // numbers before base do not belong to the row
 	base, top int64                   // first and last number of the row, unwrapped
 	seen      [windowSize / 64]uint64 // bit n%windowSize: whether n came, for the newest windowSize numbers
 	got       uint64                  // different numbers that came
+	gaps      uint64                  // numbers that were not there when a later one came
 	again     uint64                  // numbers that came again, or too late to tell
 }
 
@@ -32,7 +34,7 @@ func (w *window) add32(n uint32) bool {
 }
 
 func (w *window) start(n int64) bool {
-	*w = window{started: true, base: n, top: n, got: 1, again: w.again}
+	*w = window{started: true, base: n, top: n, got: 1, again: w.again, gaps: w.gaps}
 	w.mark(n)
 	return true
 }
@@ -46,15 +48,25 @@ func (w *window) add(n int64) bool {
 				w.clear(i)
 			}
 		}
+		w.gaps += uint64(n - w.top - 1) //nolint:gosec // n is greater
 		w.top = n
 	} else if w.top-n >= windowSize || w.has(n) {
 		w.again++
 		return false
 	}
-	w.base = min(w.base, n)
 	w.mark(n)
+	if w.fixed && n < w.base {
+		return false
+	}
+	w.base = min(w.base, n)
 	w.got++
 	return true
+}
+
+// restart sets the counts to zero: the row begins with the number after the newest one. What comes late from before is not counted.
+func (w *window) restart() {
+	w.fixed, w.base = w.started, w.top+1
+	w.got, w.gaps, w.again = 0, 0, 0
 }
 
 // lost is how many numbers between the first and the last have not come.

@@ -11,8 +11,11 @@ import (
 )
 
 // attach puts the tracks of a publisher that are missing on parked sections, and on new ones unless told not to. It reports
-// whether it has changed anything.
+// whether it has changed anything. Nobody gets what is their own.
 func (e *session) attach(p *session, parkedOnly bool) (changed bool) {
+	if p.id == e.id {
+		return false
+	}
 	for _, track := range p.tracks {
 		if e.sections[key(p.id, track.ID())] != nil {
 			continue

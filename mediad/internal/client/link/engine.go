@@ -92,18 +92,13 @@ func sendFeedback(media *webrtc.MediaEngine, registry *interceptor.Registry) err
 	return webrtc.ConfigureTWCCHeaderExtensionSender(media, registry)
 }
 
-// receiveFeedback asks for what is lost and tells what arrived and when.
+// receiveFeedback tells what arrived and when: by TWCC ten times a second, by reports once. Who reads the packets asks for what is lost.
 func receiveFeedback(media *webrtc.MediaEngine, registry *interceptor.Registry) error {
 	feedbackTypes(media)
-	generator, err := nack.NewGeneratorInterceptor(nack.WithGeneratorLoggerFactory(silence()))
-	if err != nil {
-		return err
-	}
 	reports, err := report.NewReceiverInterceptor(report.WithReceiverLoggerFactory(silence()))
 	if err != nil {
 		return err
 	}
-	registry.Add(generator)
 	registry.Add(reports)
 	for _, kind := range []webrtc.RTPCodecType{webrtc.RTPCodecTypeAudio, webrtc.RTPCodecTypeVideo} {
 		for _, uri := range []string{sdp.SDESMidURI, sdp.TransportCCURI} {

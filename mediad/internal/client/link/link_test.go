@@ -1,10 +1,16 @@
 package link
 
 import (
+	"context"
+	"errors"
 	"net/url"
 	"strings"
 	"testing"
 
+	"github.com/pion/sdp/v3"
+	"github.com/pion/webrtc/v4"
+
+	"weever/mediad/internal/control"
 	"weever/mediad/internal/sdpfrag"
 )
 
@@ -22,6 +28,41 @@ func TestEndpoint(t *testing.T) {
 		if got, err := cfg.endpoint("pub"); err == nil {
 			t.Errorf("%+v gives %q", cfg, got)
 		}
+	}
+}
+
+// What viewers offer is what browsers do, so that a server that is measured with them does all its work.
+func TestWhatViewersOffer(t *testing.T) {
+	enough := errors.New("enough")
+	var offer string
+	s, err := New(Config{LoopbackOnly: true, Exchange: func(_ context.Context, o string) (string, error) { offer = o; return "", enough }}, false, func(control.Message) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []webrtc.RTPCodecType{webrtc.RTPCodecTypeAudio, webrtc.RTPCodecTypeVideo} {
+		if _, err := s.PeerConnection().AddTransceiverFromKind(kind, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Open(t.Context(), "sub", nil); !errors.Is(err, enough) {
+		t.Fatal(err)
+	}
+	var audio, video string
+	for _, section := range strings.Split(offer, "m=")[1:] {
+		switch kind, _, _ := strings.Cut(section, " "); kind {
+		case "audio":
+			audio = section
+		case "video":
+			video = section
+		}
+	}
+	for _, want := range []string{" rtx/90000", " nack\r", " nack pli\r", " transport-cc\r", sdp.TransportCCURI, sdp.SDESMidURI, " VP8/", " H264/", "a=recvonly"} {
+		if !strings.Contains(video, want) {
+			t.Errorf("the offer lacks %q for video:\n%s", want, offer)
+		}
+	}
+	if !strings.Contains(audio, " transport-cc\r") || !strings.Contains(audio, sdp.TransportCCURI) || !strings.Contains(offer, "m=application") {
+		t.Errorf("the offer lacks feedback for audio, or a data channel:\n%s", offer)
 	}
 }
 

@@ -315,6 +315,12 @@ func (s *Session) SetNetwork(up bool) { s.wire.Plug(up) }
 // SetLoss makes a share, 0 to 1, of the UDP packets that arrive get lost.
 func (s *Session) SetLoss(share float64) { s.wire.Lose(share) }
 
+// Came says when the kernel got an RTP packet, under the numbers it bore on the wire; ok is false when it does not tell, or when about
+// a thousand others came since.
+func (s *Session) Came(ssrc uint32, seq uint16) (at time.Time, ok bool) {
+	return s.wire.Came(ssrc, seq)
+}
+
 // Done is closed when the session is over and everything it started has stopped.
 func (s *Session) Done() <-chan struct{} { return s.done }
 

@@ -14,58 +14,67 @@ import (
 	"time"
 
 	"github.com/pion/rtp"
+
+	"weever/mediad/internal/client/recording"
 )
 
-// Model says how the packets of a video frame follow each other. Audio is the same in both: a packet every 20 ms.
+// Model says how packets follow each other.
 type Model string
 
 // The models of traffic.
 const (
-	Burst   Model = "burst"   // equal in size and all at once, as a hardware encoder without a pacer sends them
-	Browser Model = "browser" // two every 5 ms, sizes differing by a byte, small ones first, as Chromium does
+	Burst   Model = "burst"   // video: equal in size and a frame's all at once, as a hardware encoder without a pacer sends them; audio likewise
+	Browser Model = "browser" // as a browser sent them once: see recording.Chromium
 )
 
+// What is usual.
 const (
-	pairs    = 2                    // packets at a time of Browser
-	pairGap  = 5 * time.Millisecond // between them
-	audioGap = 20 * time.Millisecond
+	usualFPS     = 30
+	usualAudio   = 50 // packets a second
+	usualPackets = 6
 )
+
+// fine is the least that is worth waiting for inside a frame, in which most packets follow each other within 0.1 ms: timers are not that
+// fine, and sending takes as long.
+const fine = time.Millisecond
 
 // Config describes a Source. Zero values stand for the defaults.
 type Config struct {
 	Codec    Codec         // required
 	Model    Model         // Burst
-	FPS      int           // frames a second of video, 1 to 120: 30
-	Packets  int           // packets of a frame, 1 to 64: 6; 1 for audio
-	Size     int           // payload bytes of a packet, 60 to 1400: 1200; 120 for audio
+	FPS      int           // frames a second of video, packets a second of audio, 1 to 120: 30, and 50. Browser: in proportion
+	Packets  int           // packets of a frame, 1 to 64: 6; 1 for audio. Browser: in proportion
+	Size     int           // payload bytes of a packet, 60 to 1400: 1200; 120 for audio. Browser: of no effect
 	Shrink   int           // 0 to 4: how often the size is halved that key frames of VP8 and VP9 claim, 640 × 480
 	KeyEvery time.Duration // a key frame this often; 0: only the first frame and on request
 }
 
 // Source makes the packets of one stream.
 type Source struct {
-	cfg      Config        // fixed after New
-	interval time.Duration // fixed
-	stream   uint32        // fixed
-	base     uint32        // RTP timestamp of frame 0; fixed
+	cfg    Config // fixed after New
+	score  score  // fixed
+	stream uint32 // fixed
+	base   uint32 // RTP timestamp of frame 0; fixed
 
 	wantKey atomic.Bool
 	muted   atomic.Bool
 
 	// Owned by Run.
-	frame   uint64 // number of the next frame by the clock, silence included
-	picture uint16 // number of the next frame that is sent
-	lastKey uint64 // frame number of the last key frame
+	frame   uint64        // number of the next frame by the clock, silence included
+	picture uint16        // number of the next frame that is sent
+	lastKey time.Duration // when the last key frame was due
 	seq     uint16
 	count   uint32
+	parts   []part       // of the frame that Next made last
 	packets []rtp.Packet // payloads are reused for each frame
+	filling [][]byte     // what the payloads are cut from
 }
 
 // New makes a Source that will begin with a key frame.
 func New(cfg Config) (*Source, error) {
 	audio := cfg.Codec == Opus
-	fill(&cfg.FPS, 30)
-	fill(&cfg.Packets, map[bool]int{true: 1, false: 6}[audio])
+	fill(&cfg.FPS, map[bool]int{true: usualAudio, false: usualFPS}[audio])
+	fill(&cfg.Packets, map[bool]int{true: 1, false: usualPackets}[audio])
 	fill(&cfg.Size, map[bool]int{true: 120, false: 1200}[audio])
 	if cfg.Model == "" {
 		cfg.Model = Burst
@@ -96,29 +105,41 @@ func New(cfg Config) (*Source, error) {
 		return nil, errors.Join(errs...)
 	}
 	s := &Source{
-		cfg:      cfg,
-		interval: time.Second / time.Duration(cfg.FPS),
-		stream:   rand.Uint32(),
-		base:     rand.Uint32(),
-		picture:  uint16(rand.Uint32()) & 0x7fff,
-		seq:      uint16(rand.Uint32()),
-		packets:  make([]rtp.Packet, cfg.Packets),
+		cfg:     cfg,
+		stream:  rand.Uint32(),
+		base:    rand.Uint32(),
+		picture: uint16(rand.Uint32()) & 0x7fff,
+		seq:     uint16(rand.Uint32()),
 	}
-	if audio {
-		s.interval = audioGap
+	var err error
+	if s.score, err = cfg.score(); err != nil {
+		return nil, err
 	}
-	for i := range s.packets {
-		payload := make([]byte, cfg.Size)
+	packets, size := s.score.most()
+	s.packets = make([]rtp.Packet, packets)
+	for range packets {
+		payload := make([]byte, max(size, overhead+stampSize))
 		for j := range payload {
 			payload[j] = byte(rand.Uint32()) | 1 // no run of zeros that would be a start code
 		}
-		if cfg.Model == Browser && !audio && i < cfg.Packets/2 {
-			payload = payload[:cfg.Size-1]
-		}
-		s.packets[i] = rtp.Packet{Header: rtp.Header{Version: 2}, Payload: payload}
+		s.filling = append(s.filling, payload)
 	}
 	s.wantKey.Store(true)
 	return s, nil
+}
+
+func (cfg Config) score() (score, error) {
+	if cfg.Model != Browser {
+		return newRuled(cfg), nil
+	}
+	chromium, err := recording.Chromium()
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Codec == Opus {
+		return newPlayed(cfg, chromium.Audio), nil
+	}
+	return newPlayed(cfg, chromium.Video), nil
 }
 
 func fill(v *int, otherwise int) {
@@ -146,7 +167,7 @@ func (s *Source) Mute(on bool) {
 func (s *Source) Run(ctx context.Context, write func(*rtp.Packet) error) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	next := time.Now()
+	begin := time.Now()
 	wait := func(until time.Time) bool {
 		timer.Reset(time.Until(until))
 		select {
@@ -156,57 +177,74 @@ func (s *Source) Run(ctx context.Context, write func(*rtp.Packet) error) error {
 			return true
 		}
 	}
-	for wait(next) {
-		if !s.muted.Load() {
-			frame := s.Next()
-			for i := range frame {
-				if s.cfg.Model == Browser && i > 0 && i%pairs == 0 && !wait(next.Add(time.Duration(i/pairs)*pairGap)) {
-					return nil
-				}
-				s.stamp(&frame[i])
-				if err := write(&frame[i]); err != nil {
-					return err
-				}
-			}
-		} else {
-			s.frame++
-		}
-		next = next.Add(s.interval)
+	for {
+		next := begin.Add(s.score.picture(s.frame).at)
 		// A machine that slept or is overloaded does not send everything it owes: that would be a flood.
-		if late := time.Since(next); late > time.Second {
-			skipped := late / s.interval
-			s.frame += uint64(skipped)
-			next = next.Add(skipped * s.interval)
+		if time.Since(next) > time.Second {
+			for time.Since(next) > 0 {
+				s.frame++
+				next = begin.Add(s.score.picture(s.frame).at)
+			}
+		}
+		if !wait(next) {
+			return nil
+		}
+		if s.muted.Load() {
+			s.frame++
+			continue
+		}
+		frame := s.Next()
+		for i := range frame {
+			if i > 0 && s.parts[i].after-s.parts[i-1].after >= fine && !wait(next.Add(s.parts[i].after)) {
+				return nil
+			}
+			s.stamp(&frame[i])
+			if err := write(&frame[i]); err != nil {
+				return err
+			}
 		}
 	}
-	return nil
 }
 
 // Next makes the packets of the next frame; they are unstamped, and the next call overwrites them. Run calls it; a test may do so
 // instead, but not beside Run.
 func (s *Source) Next() []rtp.Packet {
+	pic := s.score.picture(s.frame)
 	key := s.cfg.Codec != Opus && s.wantKey.Swap(false)
-	if every := s.cfg.KeyEvery; every > 0 && time.Duration(s.frame-s.lastKey)*s.interval >= every {
+	if every := s.cfg.KeyEvery; every > 0 && pic.at-s.lastKey >= every {
 		key = s.cfg.Codec != Opus
 	}
+	s.parts = pic.parts
 	if key {
-		s.lastKey = s.frame
+		s.lastKey = pic.at
+		if parts := s.score.keyFrame(); parts != nil {
+			s.parts = parts
+		}
 	}
-	ticks := s.frame * uint64(s.cfg.Codec.Clock()) * uint64(s.interval/time.Microsecond) / 1e6
-	for i := range s.packets {
-		p := &s.packets[i]
+	frame := s.packets[:len(s.parts)]
+	for i := range frame {
+		p := &frame[i]
 		p.Header = rtp.Header{
 			Version:        2,
-			Marker:         s.cfg.Codec != Opus && i == len(s.packets)-1,
+			Marker:         s.cfg.Codec != Opus && i == len(frame)-1,
 			SequenceNumber: s.seq,
-			Timestamp:      s.base + uint32(ticks), //nolint:gosec // wraps, as RTP timestamps do
+			Timestamp:      s.base + uint32(pic.ticks), //nolint:gosec // wraps, as RTP timestamps do
 		}
-		writeHeaders(s.cfg.Codec, p.Payload, place{key: key, picture: s.picture & 0x7fff, i: i, n: len(s.packets), shrink: s.cfg.Shrink})
+		p.Payload = s.filling[i][:max(s.parts[i].size, s.least())]
+		writeHeaders(s.cfg.Codec, p.Payload, place{key: key, picture: s.picture & 0x7fff, i: i, n: len(frame), shrink: s.cfg.Shrink})
 		s.seq++
 	}
 	s.picture++
 	s.frame++
-	return s.packets
+	return frame
+}
+
+// least is the smallest payload that has room for headers and stamp.
+func (s *Source) least() int {
+	if s.cfg.Codec == Opus {
+		return 1 + stampSize
+	}
+	return overhead + stampSize
 }
 
 func (s *Source) stamp(p *rtp.Packet) {

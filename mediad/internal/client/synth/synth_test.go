@@ -187,21 +187,8 @@ func TestBurst(t *testing.T) {
 	}
 }
 
-func TestBrowser(t *testing.T) {
-	out := run(t, Config{Codec: VP8, Model: Browser}, time.Second-time.Millisecond, nil)
-	if len(out) != 180 {
-		t.Fatalf("%d packets in a second", len(out))
-	}
-	for i, o := range out {
-		want := time.Duration(i/6)*(time.Second/30) + time.Duration(i%6/2)*5*time.Millisecond
-		if size := 1199 + i%6/3; o.at != want || len(o.p.Payload) != size {
-			t.Errorf("packet %d: %d bytes after %v, want %d after %v", i, len(o.p.Payload), o.at, size, want)
-		}
-	}
-}
-
 func TestAudio(t *testing.T) {
-	out := run(t, Config{Codec: Opus, Model: Browser}, time.Second-time.Millisecond, nil)
+	out := run(t, Config{Codec: Opus}, time.Second-time.Millisecond, nil)
 	if len(out) != 50 {
 		t.Fatalf("%d packets in a second", len(out))
 	}

@@ -1,4 +1,4 @@
-// Package wire is a network under a PeerConnection that can be unplugged and that can lose packets.
+// Package wire is a network under a PeerConnection that can be unplugged, that can lose packets, and that knows when one came.
 package wire
 
 import (
@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"sync/atomic"
+	"time"
 
 	"github.com/pion/transport/v4"
 	"github.com/pion/transport/v4/stdnet"
@@ -17,11 +18,14 @@ const receiveBuffer = 1 << 20
 // Wire is the machine's network with two faults on demand. It can be unplugged, as a phone's is that enters a lift: packets vanish
 // both ways and no socket reports anything. It can lose some of what arrives. Both are done to UDP, not to TCP.
 //
+// Where the kernel tells when a packet came, it remembers that for a moment: a reader that shares its core with a hundred others is late.
+//
 // It is a transport.Net for a webrtc.SettingEngine; the ICE agent opens and closes the sockets. Any goroutine may call it.
 type Wire struct {
 	*stdnet.Net
 	down atomic.Bool
 	loss atomic.Uint32 // share of received packets to lose, in units of 2^-32
+	came times
 }
 
 // New makes a Wire that is plugged in and loses nothing.
@@ -58,8 +62,11 @@ func (w *Wire) ListenUDP(network string, addr *net.UDPAddr) (transport.UDPConn, 
 		return nil, err
 	}
 	_ = c.SetReadBuffer(receiveBuffer) // the kernel may grant less
-	return &socket{UDPConn: c, wire: w}, nil
+	return &socket{UDPConn: c, wire: w, stamps: stamped(c)}, nil
 }
+
+// Came says when the kernel got an RTP packet; ok is false when it does not tell, or when about a thousand others came since.
+func (w *Wire) Came(ssrc uint32, seq uint16) (at time.Time, ok bool) { return w.came.get(ssrc, seq) }
 
 // lost decides on one packet that has arrived.
 func (w *Wire) lost() bool {
@@ -70,10 +77,13 @@ func (w *Wire) lost() bool {
 	return loss > 0 && rand.Uint32() < loss
 }
 
-// socket implements ice.AddrPortReaderWriter besides net.PacketConn, so that no address is allocated per packet.
+// socket implements ice.AddrPortReaderWriter besides net.PacketConn, so that no address is allocated per packet. One goroutine reads it,
+// its ICE candidate's.
 type socket struct {
 	*net.UDPConn
-	wire *Wire
+	wire    *Wire
+	stamps  bool            // the kernel tells the time of each packet
+	control [stampRoom]byte // where it does so
 }
 
 // ReadFrom implements net.PacketConn.
@@ -89,11 +99,25 @@ func (s *socket) ReadFrom(b []byte) (int, net.Addr, error) {
 // ReadFromAddrPort implements ice.AddrPortReaderWriter.
 func (s *socket) ReadFromAddrPort(b []byte) (int, netip.AddrPort, error) {
 	for {
-		n, addr, err := s.ReadFromUDPAddrPort(b)
+		n, addr, err := s.read(b)
 		if err != nil || !s.wire.lost() {
 			return n, addr, err
 		}
 	}
+}
+
+// read takes a packet from the kernel, and the time it came.
+func (s *socket) read(b []byte) (int, netip.AddrPort, error) {
+	if !s.stamps {
+		return s.ReadFromUDPAddrPort(b)
+	}
+	n, m, _, addr, err := s.ReadMsgUDPAddrPort(b, s.control[:])
+	if err == nil {
+		if ns, ok := readStamp(s.control[:m]); ok {
+			s.wire.came.put(b[:n], ns)
+		}
+	}
+	return n, addr, err
 }
 
 // WriteTo implements net.PacketConn.

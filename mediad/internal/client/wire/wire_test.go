@@ -139,3 +139,63 @@ func TestSocketsOfABusyPort(t *testing.T) {
 		t.Error("one port was given out twice")
 	}
 }
+
+// The kernel tells when a packet came, however late it is read.
+func TestCame(t *testing.T) {
+	w, ours, theirs := pair(t)
+	if !ours.stamps {
+		t.Fatal("the kernel does not tell the time of packets")
+	}
+	packet := func(seq byte) []byte { return []byte{0x80, 96, 0, seq, 0, 0, 0, 0, 1, 2, 3, 4} }
+	const ssrc = 0x01020304
+	read := func() {
+		t.Helper()
+		if _, _, err := ours.ReadFromAddrPort(make([]byte, 100)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := time.Now()
+	for _, b := range [][]byte{packet(5), packet(6), {0x80, 200, 0, 7, 0, 0, 0, 0, 1, 2, 3, 4}, {0x80, 96, 0, 8}} { // the last two are no RTP
+		if _, err := theirs.WriteTo(b, ours.LocalAddr()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sent := time.Now()
+	<-time.After(20 * time.Millisecond)
+	for range 4 {
+		read()
+	}
+	for seq, want := range map[uint16]bool{4: false, 5: true, 6: true, 7: false, 8: false} {
+		at, ok := w.Came(ssrc, seq)
+		if ok != want || ok && (at.Before(before.Add(-time.Millisecond)) || at.After(sent.Add(time.Millisecond))) {
+			t.Errorf("packet %d: %v, %v; sent between %v and %v", seq, at, ok, before, sent)
+		}
+	}
+	if _, ok := w.Came(ssrc+1, 5); ok {
+		t.Error("a packet of another stream is known")
+	}
+}
+
+func BenchmarkRead(b *testing.B) {
+	w, err := New()
+	if err != nil {
+		b.Fatal(err)
+	}
+	c, err := w.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = c.Close() })
+	s, buf, at := c.(*socket), make([]byte, 1500), port(c)
+	packet := make([]byte, 1200)
+	packet[0] = 0x80
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := s.WriteToAddrPort(packet, at); err != nil {
+			b.Fatal(err)
+		}
+		if _, _, err := s.ReadFromAddrPort(buf); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
