@@ -16,6 +16,12 @@ func mediaFamilies() []family {
 			ways(func(r *reading) uint64 { return r.udp.PacketsIn }, func(r *reading) uint64 { return r.udp.PacketsOut })),
 		counter("udp_bytes_total", "Bytes of the packets through the media port, without the headers of IP and UDP.", []string{"direction"},
 			ways(func(r *reading) uint64 { return r.udp.BytesIn }, func(r *reading) uint64 { return r.udp.BytesOut })),
+		counter("udp_messages_total", "Messages in which the kernel took and gave these packets: one, or several of one address (GSO, GRO).", []string{"direction"},
+			ways(func(r *reading) uint64 { return r.udp.MessagesIn }, func(r *reading) uint64 { return r.udp.Messages })),
+		counter("udp_calls_total", "System calls that received and sent these packets.", []string{"direction"},
+			ways(func(r *reading) uint64 { return r.udp.Reads }, func(r *reading) uint64 { return r.udp.Sends })),
+		counter("udp_receive_errors_total", "Times that reading the media port failed; the node goes on.", nil,
+			the(func(r *reading) uint64 { return r.udp.ReadErrors })),
 		counter("udp_send_errors_total", "Packets that the kernel refused to send.", nil,
 			the(func(r *reading) uint64 { return r.udp.SendErrors })),
 

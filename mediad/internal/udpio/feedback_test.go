@@ -111,15 +111,18 @@ func TestInterceptorWrites(t *testing.T) {
 	b.Flush()
 	a.write(client, dtls(0))
 	client.expect(dtls(0))
+	done := make(chan struct{})
 	p.Intercept(func(packet []byte) {
 		_, _ = p.Write(packet)
 		a.write(client, dtls(1))
 		_ = a.Close()
 		p.Intercept(nil)
+		close(done)
 	})
 	client.send(rtcp(1))
 	client.expect(rtcp(1))
 	client.expect(dtls(1))
+	<-done
 	leftovers(t, m)
 
 	b.Room(200)

@@ -81,19 +81,24 @@ func Listen(cfg Config) (*Mux, error) {
 	return m, nil
 }
 
-// buffers asks for room in the kernel, and says so when it is little.
+// buffers asks for room in the kernel.
 func (m *Mux) buffers(log *slog.Logger) {
 	var receive, send int
 	for _, in := range m.inlets {
 		receive, send = in.socket.SetBuffers(socketBuffer) // the same for all
 	}
-	if receive == 0 || send == 0 { // not known
-		return
-	}
-	log.Info("media port is open", "port", m.Port(), "receive_buffer", receive, "send_buffer", send)
-	if receive < socketBuffer/2 || send < socketBuffer/2 {
-		log.Warn("the kernel grants little room for packets, so that bursts may be lost: set net.core.rmem_max and net.core.wmem_max to what is wanted, "+
-			"or give the process CAP_NET_ADMIN", "wanted", socketBuffer)
+	tell(log, receive, send)
+}
+
+// tell says what was granted, and what to do when it is little.
+func tell(log *slog.Logger, receive, send int) {
+	switch {
+	case receive == 0 || send == 0: // not known
+	case receive < socketBuffer/2 || send < socketBuffer/2:
+		log.Warn("the kernel grants little room for UDP packets, so that bursts may be lost: set net.core.rmem_max and net.core.wmem_max to what is wanted, "+
+			"or give the process CAP_NET_ADMIN", "receive", receive, "send", send, "wanted", socketBuffer)
+	default:
+		log.Info("the kernel's room for UDP packets", "receive", receive, "send", send)
 	}
 }
 

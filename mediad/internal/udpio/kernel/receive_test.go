@@ -168,7 +168,9 @@ func TestReceiveAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations for ten packets", n)
 	}
 	_ = r.Close()
-	<-done
+	if err := <-done; !errors.Is(err, net.ErrClosed) {
+		t.Error(err)
+	}
 }
 
 // BenchmarkReceive is packets from one sender, in bursts, read in batches and one by one. It includes sending them.
@@ -199,7 +201,9 @@ func BenchmarkReceive(b *testing.B) {
 			b.ReportMetric(float64(in.Packets)/float64(in.Messages), "packets/message")
 			b.ReportMetric(float64(in.Packets)/float64(in.Calls), "packets/call")
 			_ = r.Close()
-			<-done
+			if err := <-done; !errors.Is(err, net.ErrClosed) {
+				b.Error(err)
+			}
 		})
 	}
 	b.Run("the plain way", func(b *testing.B) {
