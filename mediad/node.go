@@ -216,7 +216,7 @@ func (n *node) serveSessions(ctx, core context.Context, g *errgroup.Group) error
 	}
 	loopback := n.cfg.Media.LoopbackOnly || len(n.cfg.Media.Interfaces) > 0 && n.udp.Addrs()[0].Addr().IsLoopback()
 	peers, err := peer.New(peer.Config{
-		UDPMux: n.udp, PublicIPs: publicIPs, Loopback: loopback, ResumeWindow: n.cfg.Node.ResumeWindow, Log: n.log,
+		UDPMux: n.udp, Writers: n.writers, PublicIPs: publicIPs, Loopback: loopback, ResumeWindow: n.cfg.Node.ResumeWindow, Log: n.log,
 	})
 	if err != nil {
 		return err

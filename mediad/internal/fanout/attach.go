@@ -10,7 +10,7 @@ import (
 //
 // A replay runs in a goroutine of its own, from the history and at replaySpeed times the speed at which the packets were sent, so
 // that it takes at most a seventh of the four seconds that are cached. It ends when it has caught up with the writer; under
-// the lock that the writer takes for each packet it then puts its sink among the live ones, so that the sink misses nothing and
+// the lock under which packets are stored it then puts its sink among the live ones, so that the sink misses nothing and
 // gets nothing twice. The writer never waits for it. The viewer's timestamps are compressed likewise (see Packet.Speed), for a
 // receiver that would otherwise be told that four seconds of pictures are due in half a second keeps them back.
 const (
@@ -78,6 +78,7 @@ func (s *Stream) enlist(a *attachment) {
 	}
 	a.shard, a.from = sh, s.ring.arrived
 	sh.sinks = append(sh.sinks[:len(sh.sinks):len(sh.sinks)], a)
+	sh.writer.load.Add(1)
 	s.live++
 }
 
@@ -95,7 +96,7 @@ func (s *Stream) shard() *shard {
 	if s.cfg.Writers == nil && best < 0 {
 		s.shards = append(s.shards, &shard{stream: s, writer: newWriter()})
 	} else if s.cfg.Writers != nil && len(s.shards) < len(s.cfg.Writers.list) {
-		s.shards = append(s.shards, &shard{stream: s, writer: s.cfg.Writers.pick()})
+		s.shards = append(s.shards, &shard{stream: s, writer: s.cfg.Writers.pick(s.shards)})
 	} else {
 		return s.shards[best]
 	}
@@ -111,11 +112,12 @@ func (s *Stream) detach(a *attachment) {
 	close(a.stop)
 	a.stop = nil
 	s.held = without(s.held, a)
-	if a.shard != nil {
+	if a.shard != nil && !s.closed {
 		a.shard.sinks = without(a.shard.sinks, a)
-		a.shard = nil
+		a.shard.writer.load.Add(-1)
 		s.live--
 	}
+	a.shard = nil
 }
 
 // Release ends the state that StreamConfig.Held began: the sinks that were kept waiting join now.

@@ -49,6 +49,7 @@ type slot struct {
 	pos         uint64
 	timestamp   uint32
 	size        uint16
+	lost        bool // the payload is not there any more
 	marker      bool
 	hasLevel    bool
 	hasOrient   bool
@@ -94,8 +95,12 @@ func (r *ring) frameAfter(n uint64) uint64 {
 // holds reports whether the packet with this index can be read.
 func (r *ring) holds(index uint64) bool {
 	s := r.slot(index)
-	return s.index == index && index != 0 && r.head <= s.pos+uint64(len(r.data))
+	return s.index == index && index != 0 && !s.lost && r.head <= s.pos+uint64(len(r.data))
 }
+
+// had reports whether there was a packet with this index, held or not, as far as slots reach. One that comes again with other contents must not
+// be taken for new: a viewer would be sent two packets under one number.
+func (r *ring) had(index uint64) bool { return r.slot(index).index == index }
 
 // reaches reports whether a packet with this index, newer or not, still has a place.
 func (r *ring) reaches(index uint64) bool {
@@ -175,10 +180,15 @@ func (r *ring) resize(slots, size int) {
 	}
 	first := r.newest - min(r.newest, uint64(len(old.slots))) + 1
 	for i := first; i <= r.newest; i++ { // oldest first, so that they are also overwritten first
-		if !old.holds(i) {
+		if !old.had(i) {
 			continue
 		}
 		s := *old.slot(i)
+		if !old.holds(i) {
+			s.lost = true
+			*r.slot(i) = s
+			continue
+		}
 		pos := r.head
 		r.head += uint64(copy(r.data[pos:], old.payload(&s)))
 		s.pos = pos

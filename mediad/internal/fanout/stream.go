@@ -40,9 +40,9 @@ type StreamConfig struct {
 
 // Stream is one layer of one track: its history and its sinks.
 //
-// Concurrency: WriteRTP, WritePackets and WriteReport are called by one goroutine, the writer. Everything else may be called by any
-// goroutine at any time. mu is held for one copy of a packet or of the list of sinks, never while a sink works, so that neither a
-// viewer who joins nor a slow one holds up the writer. Close does not wait for calls under way.
+// Concurrency: WriteRTP, WritePackets and WriteReport are called by one goroutine. Everything else may be called by any
+// goroutine at any time. mu is held while a burst is copied, never while a sink works, so that neither a
+// viewer who joins nor a slow one holds up who writes. Close does not wait for calls under way.
 type Stream struct {
 	cfg    StreamConfig
 	codec  codec.Codec
@@ -199,7 +199,7 @@ func (s *Stream) feedInline() {
 	shards := s.shards
 	s.mu.Unlock()
 	for _, sh := range shards {
-		for sh.writer.serve(sh) {
+		for sh.serve(sh.writer) {
 		}
 	}
 }
@@ -216,7 +216,7 @@ func (s *Stream) admit(p *Packet) (drop.Reason, bool) {
 	if p.Index, ok = s.index(p.Seq); !ok {
 		return drop.Late, false
 	}
-	if s.ring.holds(p.Index) {
+	if s.ring.had(p.Index) {
 		return drop.Duplicate, false
 	}
 	p.Desc = s.codec.Read(p.Payload)
@@ -323,6 +323,9 @@ func (s *Stream) Close() {
 	s.mu.Lock()
 	if !s.closed {
 		s.closed = true
+		for _, sh := range s.shards {
+			sh.writer.load.Add(-int32(len(sh.sinks))) //nolint:gosec // a count of viewers
+		}
 		close(s.done)
 		s.shards, s.held, s.live = nil, nil, 0
 	}

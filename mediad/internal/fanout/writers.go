@@ -2,7 +2,9 @@ package fanout
 
 import (
 	"context"
+	"math/rand/v2"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -17,15 +19,15 @@ import (
 // burst, so bursts become longer as load grows, and a slow burst holds up nobody who reads from the network.
 
 const (
-	burstPackets = 64 // of one stream in one go
-	shardSinks   = 64 // a stream with more sinks than this is served by several writers
-	equalWithin  = 48 // bytes of padding that it is worth to have packets equally long; see equalise
+	burstPackets = 64  // of one stream in one go
+	shardSinks   = 64  // a stream with more sinks than this is served by several writers
+	equalWithin  = 48  // bytes of padding that it is worth to have packets equally long; see equalise
+	equalFrom    = 500 // bytes that a packet must have for that
 )
 
 // Writers are goroutines that write bursts, each with a batch of its own for what goes to the network.
 type Writers struct {
 	list  []*writer
-	next  atomic.Uint32
 	spare sync.Pool // of batches, for alone
 }
 
@@ -64,31 +66,74 @@ func (w *Writers) alone(write func(out *udpio.Batch)) {
 	w.spare.Put(out)
 }
 
-// pick returns the writer whose turn it is.
-func (w *Writers) pick() *writer { return w.list[int(w.next.Add(1))%len(w.list)] }
+// pick returns the writer with the fewest sinks among those that serve none of these shards, of which there are fewer than writers.
+func (w *Writers) pick(not []*shard) (best *writer) {
+	for _, one := range w.list {
+		serves := func(sh *shard) bool { return sh.writer == one }
+		if !slices.ContainsFunc(not, serves) && (best == nil || one.load.Load() < best.load.Load()) {
+			best = one
+		}
+	}
+	return best
+}
 
 // writer serves shards, one after the other.
 type writer struct {
 	wake chan struct{}
 	out  *udpio.Batch // nil: sinks send each packet by itself
+	load atomic.Int32 // sinks that it serves
 
 	// Of its goroutine.
 	burst []Packet
 	buf   []byte
-	ready []*shard
+	ready []job
 
 	mu    sync.Mutex
-	queue []*shard // each is in it once at most
+	queue []job // each is in it once at most
+}
+
+// job is what a writer has to do: a shard or a Task.
+type job interface {
+	serve(w *writer) (more bool)
+}
+
+// Task is work for a writer besides streams: what viewers report is answered with packets that leave in the same batches.
+type Task struct {
+	run    func(out *udpio.Batch)
+	writer *writer
+}
+
+// Task returns one that a writer runs each time it is posted, never two at a time; it must not block. Without writers whoever posts it runs it.
+func (w *Writers) Task(run func(out *udpio.Batch)) *Task {
+	t := &Task{run: run}
+	if w != nil {
+		t.writer = w.list[rand.IntN(len(w.list))]
+	}
+	return t
+}
+
+// Post has the task run soon. It does not block. It must not be called again before the task has begun to run.
+func (t *Task) Post() {
+	if t.writer == nil {
+		t.run(nil)
+		return
+	}
+	t.writer.push(t)
+}
+
+func (t *Task) serve(w *writer) (more bool) {
+	t.run(w.out)
+	return false
 }
 
 func newWriter() *writer {
 	return &writer{wake: make(chan struct{}, 1), burst: make([]Packet, 0, burstPackets)}
 }
 
-// push asks for a shard to be served. It does not block.
-func (w *writer) push(sh *shard) {
+// push asks for a job to be done. It does not block.
+func (w *writer) push(j job) {
 	w.mu.Lock()
-	w.queue = append(w.queue, sh)
+	w.queue = append(w.queue, j)
 	w.mu.Unlock()
 	select {
 	case w.wake <- struct{}{}:
@@ -105,9 +150,9 @@ func (w *writer) run(ctx context.Context) {
 		}
 		runtime.Gosched() // the goroutines that bring the rest of the same burst are ready to run: let them
 		for w.take() {
-			for _, sh := range w.ready {
-				if w.serve(sh) {
-					w.push(sh)
+			for _, j := range w.ready {
+				if j.serve(w) {
+					w.push(j)
 				}
 			}
 			clear(w.ready)
@@ -139,8 +184,8 @@ func (sh *shard) due() bool {
 	return len(sh.sinks) > 0 && (sh.report || sh.next < sh.stream.ring.arrived)
 }
 
-// serve hands a burst to a shard's sinks, and reports whether there is more.
-func (w *writer) serve(sh *shard) (more bool) {
+// serve hands a burst to the sinks, and reports whether there is more.
+func (sh *shard) serve(w *writer) (more bool) {
 	s := sh.stream
 	s.mu.Lock()
 	from := sh.collect(w)
@@ -191,7 +236,7 @@ func (sh *shard) collect(w *writer) (from uint64) {
 func equalise(burst []Packet) {
 	size := func(i int) int { return len(burst[i].Payload) + int(burst[i].Pad) }
 	grow := func(i, to int) {
-		if by := to - len(burst[i].Payload); by > int(burst[i].Pad) && by <= equalWithin {
+		if by := to - len(burst[i].Payload); by > int(burst[i].Pad) && by <= equalWithin && to >= equalFrom {
 			burst[i].Pad = uint8(by)
 		}
 	}

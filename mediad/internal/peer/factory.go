@@ -24,6 +24,7 @@ import (
 	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v4"
 
+	"weever/mediad/internal/fanout"
 	"weever/mediad/internal/fanout/secure"
 	"weever/mediad/internal/peer/allowance"
 	"weever/mediad/internal/peer/codecs"
@@ -53,18 +54,20 @@ const maxNacks = 10
 // Config is what all connections of a node share.
 type Config struct {
 	UDPMux       *udpio.Mux
-	PublicIPs    []netip.Addr  // advertised as host candidates in place of the local addresses of their family
-	Loopback     bool          // peers on loopback are welcome
-	ResumeWindow time.Duration // how long a silent publisher's connection is kept
+	Writers      *fanout.Writers // handle what viewers report; nil: the port's reader does
+	PublicIPs    []netip.Addr    // advertised as host candidates in place of the local addresses of their family
+	Loopback     bool            // peers on loopback are welcome
+	ResumeWindow time.Duration   // how long a silent publisher's connection is kept
 	Log          *slog.Logger
 }
 
 // Factory makes connections. It is safe for concurrent use and has nothing to stop.
 type Factory struct {
-	udp  *udpio.Mux
-	log  *slog.Logger
-	cert webrtc.Certificate
-	kits map[variant]*kit
+	udp     *udpio.Mux
+	writers *fanout.Writers
+	log     *slog.Logger
+	cert    webrtc.Certificate
+	kits    map[variant]*kit
 }
 
 // kit is what the connections of one variant share. Their API is made per connection: pion's buffers are per API.
@@ -102,7 +105,7 @@ func New(cfg Config) (*Factory, error) {
 	if err != nil {
 		return nil, fmt.Errorf("peer: making the DTLS certificate: %w", err)
 	}
-	f := &Factory{udp: cfg.UDPMux, log: cfg.Log, cert: *cert, kits: map[variant]*kit{}}
+	f := &Factory{udp: cfg.UDPMux, writers: cfg.Writers, log: cfg.Log, cert: *cert, kits: map[variant]*kit{}}
 	for _, role := range []room.Role{room.Pub, room.Sub} {
 		for _, client := range []bool{false, true} {
 			v := variant{role, client}
@@ -225,7 +228,7 @@ func (f *Factory) Accept(o *Offer) (*Conn, error) {
 	var tap *dtlskeys.Tap
 	if o.Role == room.Sub && !o.dtlsPassive {
 		path := f.udp.Path()
-		mux, tap, c.Out = path, &dtlskeys.Tap{}, secure.New(path)
+		mux, tap, c.Out = path, &dtlskeys.Tap{}, secure.New(path, f.writers)
 	}
 	var err error
 	c.PeerConnection, err = f.kits[variant{o.Role, o.dtlsPassive}].api(streams, mux, tap).NewPeerConnection(webrtc.Configuration{
@@ -251,15 +254,18 @@ func (f *Factory) Accept(o *Offer) (*Conn, error) {
 func (f *Factory) opens(c *Conn, tap *dtlskeys.Tap) {
 	dtlsTransport := c.SCTP().Transport()
 	dtlsTransport.OnStateChange(func(s webrtc.DTLSTransportState) {
-		if s != webrtc.DTLSTransportStateConnected {
-			return
-		}
-		keys, err := tap.Config()
-		if err == nil {
-			err = c.Out.Open(keys)
-		}
-		if err != nil {
-			f.log.Error("a viewer can be sent nothing", "err", err)
+		switch s {
+		case webrtc.DTLSTransportStateConnected:
+			keys, err := tap.Config()
+			if err == nil {
+				err = c.Out.Open(keys)
+			}
+			if err != nil {
+				f.log.Error("a connection that could be sent nothing is closed", "err", err)
+				go func() { _ = c.Close() }() // pion holds the transport's lock
+			}
+		case webrtc.DTLSTransportStateClosed, webrtc.DTLSTransportStateFailed:
+			c.Out.Close()
 		}
 	})
 	dtlsTransport.ICETransport().OnSelectedCandidatePairChange(func(*webrtc.ICECandidatePair) {

@@ -43,7 +43,7 @@ func (o *outlet) bound() webrtc.TrackLocalContext {
 // told is a secure.Listener that keeps what it gets.
 type told struct{ packets chan []byte }
 
-func (l *told) HandleRTCP(b []byte) {
+func (l *told) Feedback(_ *udpio.Batch, b []byte) {
 	select {
 	case l.packets <- bytes.Clone(b):
 	default:

@@ -66,6 +66,9 @@ func (p *Path) Intercept(take func(packet []byte)) {
 	p.take.Store(&take)
 }
 
+// Refuse counts a packet that take could not use.
+func (p *Path) Refuse(why Drop) { p.mux.drops[why].Add(1) }
+
 // wants returns who gets a packet instead of pion, or nil.
 func (p *Path) wants(packet *kernel.Packet, s *kernel.Socket) *func([]byte) {
 	if p == nil || !peek.IsFeedback(packet.Data) {

@@ -15,6 +15,10 @@ const (
 	Oversized                    // longer than anything that is sent over a network
 	KernelBufferFull             // the node does not read: the kernel dropped it
 
+	FeedbackInvalid // SRTCP that is not the viewer's: forged, replayed, or too long
+	FeedbackSenders // SRTCP of one SSRC too many
+	FeedbackFull    // SRTCP that came faster than it could be read
+
 	numDrops
 )
 
@@ -22,6 +26,7 @@ const (
 func (d Drop) String() string {
 	return [numDrops]string{
 		"stun_replayed", "stun_too_many_sources", "stun_unknown", "source_unknown", "queue_full", "oversized", "kernel_buffer_full",
+		"srtcp_invalid", "srtcp_senders", "srtcp_queue_full",
 	}[d]
 }
 

@@ -47,6 +47,9 @@ const (
 	Congested
 	// Blind says that reports have stopped though packets are sent.
 	Blind
+
+	// States is how many there are.
+	States
 )
 
 // String returns the state as it stands in logs.
@@ -240,6 +243,13 @@ func (e *Estimator) assume(before, arrived int64) {
 			e.arrived.add(arrived, int(p.size))
 		}
 	}
+}
+
+// Rest says that nothing will be sent for a while: that no reports come is no bad sign then.
+func (e *Estimator) Rest() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.unheard, e.faded = -1, 0
 }
 
 // Read says what is known now. That reports fail is noticed here: call it a few times a second.

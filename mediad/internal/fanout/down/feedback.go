@@ -10,7 +10,11 @@ import (
 	"weever/mediad/internal/fanout"
 	"weever/mediad/internal/fanout/drop"
 	"weever/mediad/internal/fanout/resend"
+	"weever/mediad/internal/udpio"
 )
+
+// maxNacks is how many entries of one request are looked at, each of 17 packets: more is not asked for in earnest.
+const maxNacks = 64
 
 // resends is what is kept for a viewer that loses packets.
 type resends struct {
@@ -22,7 +26,10 @@ type resends struct {
 
 // HandleRTCP takes a compound packet that the viewer sent about this track, as read from its RTPSender. b is borrowed; it may be
 // anything. Requests for retransmission are answered before it returns.
-func (t *Track) HandleRTCP(b []byte) {
+func (t *Track) HandleRTCP(b []byte) { t.Feedback(nil, b) }
+
+// Feedback is HandleRTCP for a track with a way out of its own, with answers in out if that is not nil.
+func (t *Track) Feedback(out *udpio.Batch, b []byte) {
 	t.mu.Lock()
 	wish := false
 	for len(b) >= 4 {
@@ -33,7 +40,7 @@ func (t *Track) HandleRTCP(b []byte) {
 		}
 		switch packet := b[:size]; {
 		case h.Type == rtcp.TypeTransportSpecificFeedback && h.Count == rtcp.FormatTLN:
-			t.handleNack(packet)
+			t.handleNack(out, packet)
 		case h.Type == rtcp.TypePayloadSpecificFeedback && (h.Count == rtcp.FormatPLI || h.Count == rtcp.FormatFIR):
 			wish = t.wantsKeyframe(packet, h.Count) || wish
 		case h.Type == rtcp.TypeReceiverReport:
@@ -94,7 +101,7 @@ func (t *Track) handleReport(packet []byte) {
 }
 
 // handleNack answers requests for packets of the present run from the history (RFC 4585 section 6.2.1).
-func (t *Track) handleNack(packet []byte) {
+func (t *Track) handleNack(out *udpio.Batch, packet []byte) {
 	n := &t.resend.nack
 	n.Nacks = n.Nacks[:0]
 	if n.Unmarshal(packet) != nil || n.MediaSSRC != t.out.ssrc {
@@ -102,17 +109,17 @@ func (t *Track) handleNack(packet []byte) {
 	}
 	now := time.Now()
 	t.now = now
-	for i := range n.Nacks {
+	for i := range min(len(n.Nacks), maxNacks) {
 		n.Nacks[i].Range(func(seq uint16) bool {
 			t.stats.Nacks++
-			t.answer(seq, now)
+			t.answer(out, seq, now)
 			return true
 		})
 	}
 }
 
 // answer sends one packet again, or counts why not.
-func (t *Track) answer(seq16 uint16, now time.Time) {
+func (t *Track) answer(out *udpio.Batch, seq16 uint16, now time.Time) {
 	seq := t.last.seq + uint64(int64(int16(seq16-uint16(t.last.seq))))
 	if t.cur == nil || seq > t.last.seq || seq < t.run.out {
 		t.drops.Add(drop.NackUnknown, 1)
@@ -122,17 +129,18 @@ func (t *Track) answer(seq16 uint16, now time.Time) {
 		t.drops.Add(why, 1)
 		return
 	}
-	if size, ok := t.sendAgain(seq); ok {
+	if size, ok := t.sendAgain(out, seq); ok {
 		t.resend.guard.Sent(seq, size, now)
 		return
 	}
+	t.resend.guard.Vain()
 	t.drops.Add(drop.NackUnknown, 1)
 }
 
 // sendAgain looks the packet up and writes it: on the retransmission stream, with the original number before the payload (RFC 4588
 // section 4), or as it was. It reports false if the history has lost it, or
 // it is sound that cannot be sent apart: nobody negotiates that.
-func (t *Track) sendAgain(seq uint64) (size int, ok bool) {
+func (t *Track) sendAgain(out *udpio.Batch, seq uint64) (size int, ok bool) {
 	apart := t.resendsApart()
 	if !apart && t.cfg.Kind != webrtc.RTPCodecTypeVideo {
 		return 0, false
@@ -153,7 +161,7 @@ func (t *Track) sendAgain(seq uint64) (size int, ok bool) {
 		binary.BigEndian.PutUint16(buf, uint16(seq))
 		number, ssrc, pt, payload = t.resend.seq, o.rtxSSRC, t.run.rtx, buf
 	}
-	if n, err := t.write(nil, &p, number, ssrc, pt, payload); err != nil || n == 0 {
+	if n, err := t.write(out, &p, number, ssrc, pt, payload); err != nil || n == 0 {
 		t.drops.Add(drop.WriteFailed, 1)
 		return len(payload), true
 	}

@@ -69,7 +69,7 @@ func (t *Track) follow(s *source, p *fanout.Packet) run {
 		begin = timeline.Later(t.last.ts, p.At.Sub(t.last.at), r.clock, least)
 		r.shift = codec.ShiftAfter(t.last.numbers, p.Desc.Numbers(p.Payload))
 	}
-	r.time = timeline.Begin(p.Timestamp, begin, p.Speed, p.Pivot, r.clock)
+	r.time = timeline.Begin(p.Timestamp, begin, p.Speed, p.Pivot)
 	return r
 }
 
@@ -124,7 +124,7 @@ func (t *Track) write(out *udpio.Batch, p *fanout.Packet, seq uint16, ssrc uint3
 	}
 	h := &o.header
 	h.Version, h.Marker, h.PayloadType, h.SequenceNumber, h.SSRC = 2, p.Marker, pt, seq, ssrc
-	h.Timestamp = t.run.time.Out(p.Timestamp)
+	h.Timestamp = t.run.time.Out(p.Index, p.Timestamp)
 	h.Extension, h.ExtensionProfile, h.Extensions = false, 0, h.Extensions[:0] // interceptors add theirs
 	if p.HasLevel && o.ids.Level != 0 {
 		o.ext[0] = p.Level

@@ -7,6 +7,7 @@ package down
 import (
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -175,6 +176,20 @@ func (t *Track) Switch(s *fanout.Stream, release func()) {
 	freed.run()
 }
 
+// SwitchNow is Switch for a link that is too full: what is shown now stops at once, and s begins with its cached key frame if there is
+// one, else with the next.
+func (t *Track) SwitchNow(s *fanout.Stream, release func()) {
+	var freed freed
+	t.mu.Lock()
+	if t.cur != nil && t.cur.stream != s {
+		freed.drop(t.cur)
+		t.cur = nil
+	}
+	freed = append(freed, t.retarget(s, release)...)
+	t.mu.Unlock()
+	freed.run()
+}
+
 // Pause stops and resumes the output, keeping the stream for later.
 func (t *Track) Pause(on bool) {
 	t.mu.Lock()
@@ -195,6 +210,21 @@ func (t *Track) Measure(on bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.measured = on
+}
+
+// Measurable reports whether Measure has an effect: the viewer negotiated the numbers and, for video, a stream of retransmissions (see
+// extras). Before Bind nothing speaks against it.
+func (t *Track) Measurable() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case !t.bound:
+		return true
+	case t.cfg.Out == nil || t.out.ids.Wide == 0:
+		return false
+	}
+	resends := t.out.rtxSSRC != 0 && slices.ContainsFunc(t.out.formats, func(f format.Format) bool { return f.RTX != 0 })
+	return resends || t.cfg.Kind == webrtc.RTPCodecTypeAudio
 }
 
 // Accepts reports whether the viewer negotiated a format for such a stream; false before Bind.

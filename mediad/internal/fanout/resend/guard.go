@@ -47,6 +47,9 @@ func (g *Guard) Refuse(seq uint64, now time.Time) (why drop.Reason, refuse bool)
 	return drop.NackBudget, g.spent >= Burst
 }
 
+// Vain notes that the packet was looked for and not there: that costs too.
+func (g *Guard) Vain() { g.spent += overhead }
+
 // Sent notes that the packet was sent again.
 func (g *Guard) Sent(seq uint64, size int, now time.Time) {
 	if g.recent == nil {

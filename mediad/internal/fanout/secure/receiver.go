@@ -5,36 +5,48 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/pion/rtcp"
 	"github.com/pion/srtp/v3"
 
+	"weever/mediad/internal/fanout"
 	"weever/mediad/internal/fanout/congestion"
+	"weever/mediad/internal/udpio"
 )
 
-// This file takes what viewers say of what they get, where it is read from the network, and without pion, which would wake four
-// goroutines for each packet.
+// This file takes what viewers say of what they get, and without pion, which would wake four goroutines for each packet. The goroutine that reads
+// the socket, for everybody, only decrypts; a writer does what the viewer asks for.
 
-// replayWindow is how many packets may overtake one (RFC 3711 section 3.3.2).
-const replayWindow = 64
+const (
+	replayWindow = 64      // packets that may overtake one (RFC 3711 section 3.3.2)
+	maxSenders   = 256     // SSRCs that a viewer may report from, as the state of each is kept; some use one for each stream
+	maxReport    = 1500    // bytes of a packet
+	maxWaiting   = 8 << 10 // bytes of packets that wait for the writer
+)
 
-// maxSenders is how many SSRCs a viewer may report from: the state of each is kept. Browsers use one or two.
-const maxSenders = 16
+// Listener takes RTCP packets, not compound, that are about its stream. b is borrowed. What is to be sent in answer goes into out, which may be
+// nil. It must not block.
+type Listener interface {
+	Feedback(out *udpio.Batch, b []byte)
+}
 
-// Listener takes RTCP packets, not compound, that are about its stream. b is borrowed. It must not block.
-type Listener interface{ HandleRTCP(b []byte) }
-
-// receiver is the way back of one viewer. The socket's reader calls take; that is one goroutine, or two for the moment in which a viewer changes
-// from one of the node's sockets to another.
+// receiver is the way back of one viewer.
 type receiver struct {
-	invalid atomic.Uint64
+	path *udpio.Path
+	rate *congestion.Estimator
+	task *fanout.Task
+
+	// Of the task.
+	reading []byte
+	told    []Listener
 
 	mu        sync.Mutex
-	srtp      *srtp.Context
+	srtp      *srtp.Context // nil until open
 	senders   []uint32
-	buf       []byte
+	plain     []byte
+	waiting   []byte // decrypted packets, each behind its length in two bytes
+	posted    bool
 	listeners map[uint32]Listener // by the SSRC that they send
 }
 
@@ -47,6 +59,12 @@ func (r *receiver) open(cfg *srtp.Config) error {
 	defer r.mu.Unlock()
 	r.srtp = ctx
 	return nil
+}
+
+func (r *receiver) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.srtp = nil
 }
 
 // Listen has l told what the viewer says of a stream, until Ignore.
@@ -66,91 +84,99 @@ func (s *Sender) Ignore(ssrc uint32) {
 	delete(s.in.listeners, ssrc)
 }
 
-// take decrypts an SRTCP packet and tells the listeners, and of the whole connection the estimator.
-func (r *receiver) take(packet []byte, rate *congestion.Estimator) {
-	plain, ok := r.decrypt(packet)
-	if !ok {
-		r.invalid.Add(1)
-		return
-	}
-	for rest := plain; len(rest) >= 4; {
-		size := 4 * (int(binary.BigEndian.Uint16(rest[2:])) + 1)
-		if size > len(rest) {
-			break
-		}
-		if rtcp.PacketType(rest[1]) == rtcp.TypeTransportSpecificFeedback && rest[0]&0x1f == rtcp.FormatTCC {
-			_ = rate.Feedback(rest[:size], time.Now()) // it counts what is malformed
-		} else {
-			r.tell(rest[:size])
-		}
-		rest = rest[size:]
-	}
+// take decrypts an SRTCP packet and leaves it to the task. The socket's reader calls it.
+func (r *receiver) take(packet []byte) {
 	r.mu.Lock()
-	r.buf = plain[:0]
+	why, ok := r.store(packet)
+	post := ok && !r.posted
+	r.posted = r.posted || post
 	r.mu.Unlock()
+	if !ok {
+		r.path.Refuse(why)
+	}
+	if post {
+		r.task.Post()
+	}
 }
 
-// decrypt returns what the viewer wrote, in the receiver's buffer, which is the caller's until it puts it back.
-func (r *receiver) decrypt(packet []byte) (plain []byte, ok bool) {
-	if len(packet) < 8 {
-		return nil, false
+// store decrypts a packet; the caller holds mu.
+func (r *receiver) store(packet []byte) (why udpio.Drop, ok bool) {
+	if len(packet) < 8 || len(packet) > maxReport || r.srtp == nil {
+		return udpio.FeedbackInvalid, false
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	if len(r.waiting)+2+len(packet) > maxWaiting {
+		return udpio.FeedbackFull, false
+	}
 	from := binary.BigEndian.Uint32(packet[4:])
 	known := slices.Contains(r.senders, from)
-	if r.srtp == nil || !known && len(r.senders) >= maxSenders {
-		return nil, false
+	if !known && len(r.senders) >= maxSenders {
+		return udpio.FeedbackSenders, false
 	}
-	buf := r.buf
-	r.buf = nil
-	plain, err := r.srtp.DecryptRTCP(buf, packet, nil)
+	plain, err := r.srtp.DecryptRTCP(r.plain[:0], packet, nil)
 	if err != nil {
-		r.buf = buf
-		return nil, false
+		return udpio.FeedbackInvalid, false
 	}
+	r.plain = plain
 	if !known {
 		r.senders = append(r.senders, from)
 	}
-	return plain, true
+	r.waiting = binary.BigEndian.AppendUint16(r.waiting, uint16(len(plain))) //nolint:gosec // at most maxReport
+	r.waiting = append(r.waiting, plain...)
+	return 0, true
+}
+
+// work is the task: it reads what waits.
+func (r *receiver) work(out *udpio.Batch) {
+	r.mu.Lock()
+	r.reading, r.waiting = r.waiting, r.reading[:0]
+	r.posted = false
+	r.mu.Unlock()
+	for rest := r.reading; len(rest) > 0; {
+		n := 2 + int(binary.BigEndian.Uint16(rest))
+		r.read(out, rest[2:n])
+		rest = rest[n:]
+	}
+}
+
+// read takes a compound packet apart.
+func (r *receiver) read(out *udpio.Batch, b []byte) {
+	for len(b) >= 4 {
+		size := 4 * (int(binary.BigEndian.Uint16(b[2:])) + 1)
+		if size > len(b) {
+			return
+		}
+		r.tell(out, b[:size])
+		b = b[size:]
+	}
 }
 
 // tell gives one packet to whom it concerns: by the sender of the media (RFC 4585 section 6.1), by the entries of a full intra request (RFC
-// 5104 section 4.3.1), by the blocks of a report (RFC 3550 section 6.4).
-func (r *receiver) tell(b []byte) {
+// 5104 section 4.3.1), by the blocks of a report (RFC 3550 section 6.4.2).
+func (r *receiver) tell(out *udpio.Batch, b []byte) {
 	kind, count := rtcp.PacketType(b[1]), b[0]&0x1f
-	switch kind {
-	case rtcp.TypeReceiverReport, rtcp.TypeSenderReport:
-		at := 8
-		if kind == rtcp.TypeSenderReport {
-			at = 28
-		}
-		for range count {
-			if at+24 > len(b) {
-				return
-			}
-			r.pass(binary.BigEndian.Uint32(b[at:]), b)
-			at += 24
-		}
-	case rtcp.TypeTransportSpecificFeedback, rtcp.TypePayloadSpecificFeedback:
-		if len(b) < 12 {
-			return
-		}
-		if kind == rtcp.TypePayloadSpecificFeedback && count == rtcp.FormatFIR {
-			for at := 12; at+8 <= len(b); at += 8 {
-				r.pass(binary.BigEndian.Uint32(b[at:]), b)
-			}
-			return
-		}
-		r.pass(binary.BigEndian.Uint32(b[8:]), b)
+	first, step := 8, len(b)
+	switch {
+	case kind == rtcp.TypeReceiverReport:
+		step = 24
+	case kind == rtcp.TypeTransportSpecificFeedback && count == rtcp.FormatTCC:
+		_ = r.rate.Feedback(b, time.Now()) // it counts what is malformed
+		return
+	case kind == rtcp.TypePayloadSpecificFeedback && count == rtcp.FormatFIR:
+		first, step = 12, 8
+	case kind == rtcp.TypeTransportSpecificFeedback, kind == rtcp.TypePayloadSpecificFeedback:
+	default:
+		return
 	}
-}
-
-func (r *receiver) pass(ssrc uint32, b []byte) {
 	r.mu.Lock()
-	l := r.listeners[ssrc]
-	r.mu.Unlock()
-	if l != nil {
-		l.HandleRTCP(b)
+	r.told = r.told[:0]
+	for at := first; at+4 <= len(b); at += step {
+		if l := r.listeners[binary.BigEndian.Uint32(b[at:])]; l != nil && !slices.Contains(r.told, l) {
+			r.told = append(r.told, l)
+		}
 	}
+	r.mu.Unlock()
+	for _, l := range r.told {
+		l.Feedback(out, b)
+	}
+	clear(r.told)
 }

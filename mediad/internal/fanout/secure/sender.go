@@ -15,6 +15,7 @@ import (
 	"github.com/pion/rtp"
 	"github.com/pion/srtp/v3"
 
+	"weever/mediad/internal/fanout"
 	"weever/mediad/internal/fanout/congestion"
 	"weever/mediad/internal/udpio"
 )
@@ -38,7 +39,13 @@ type Sender struct {
 }
 
 // New returns a Sender that swallows everything until Open.
-func New(path *udpio.Path) *Sender { return &Sender{path: path, rate: congestion.New(0)} }
+// What the viewer reports is handled by the writers, which may be nil as for fanout.Writers.Task.
+func New(path *udpio.Path, writers *fanout.Writers) *Sender {
+	s := &Sender{path: path, rate: congestion.New(0)}
+	s.in.path, s.in.rate = path, s.rate
+	s.in.task = writers.Task(s.in.work)
+	return s
+}
 
 // Rate is what the viewer's reports on transport-wide numbers say of its link.
 func (s *Sender) Rate() *congestion.Estimator { return s.rate }
@@ -55,8 +62,17 @@ func (s *Sender) Open(cfg *srtp.Config) error {
 	s.mu.Lock()
 	s.srtp = ctx
 	s.mu.Unlock()
-	s.path.Intercept(func(packet []byte) { s.in.take(packet, s.rate) })
+	s.path.Intercept(s.in.take)
 	return nil
+}
+
+// Close ends what Open began: nothing is encrypted or decrypted any more.
+func (s *Sender) Close() {
+	s.path.Intercept(nil)
+	s.in.close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.srtp = nil
 }
 
 // Extras is what a packet gets on its way besides what its track wrote.
@@ -67,7 +83,7 @@ type Extras struct {
 }
 
 // WriteRTP puts one packet into out, or sends it at once if out is nil. Header and payload are borrowed; the header's padding bit and
-// extensions are changed. It returns the size of the encrypted packet, 0 without error before Open. The caller flushes out.
+// extensions are changed. It returns the size of the encrypted packet, 0 without error before Open and after Close. The caller flushes out.
 func (s *Sender) WriteRTP(out *udpio.Batch, h *rtp.Header, payload []byte, extras Extras) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

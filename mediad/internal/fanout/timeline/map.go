@@ -3,38 +3,40 @@ package timeline
 
 import "time"
 
-// settled is when, after the end of a replay, nothing of it is asked for again any more.
-const settled = 10 * time.Second
-
 // Map is one such mapping, for one goroutine at a time. From its pivot on, output is input plus a constant; before it, in a replay,
 // the output's time runs slower by a factor, so that a receiver is not told that seconds of pictures are due at once.
+//
+// What was mapped once is mapped the same way whenever it is asked for again, whatever timestamps a publisher may write: a packet that is
+// encrypted twice must be the same twice.
 type Map struct {
 	offset uint32 // output minus input, from the pivot on
 	speed  uint32 // of the replay; 0: no replay
 	pivot  uint32 // input timestamp
-	after  int32  // ticks after the pivot at which the replay is forgotten
+	newest uint64 // highest index mapped
+	until  uint64 // index from which on the replay is over; 0: it is not
 }
 
 // Begin returns the mapping that takes in to out. speed above 1 means that what comes was replayed so many times faster than it was
-// made, up to the input timestamp pivot. clock is the rate of both in Hz.
-func Begin(in, out uint32, speed uint8, pivot, clock uint32) Map {
+// made, up to the input timestamp pivot.
+func Begin(in, out uint32, speed uint8, pivot uint32) Map {
 	m := Map{offset: out - in}
 	if speed > 1 {
-		m.speed, m.pivot, m.after = uint32(speed), pivot, int32(clock*uint32(settled/time.Second))
+		m.speed, m.pivot = uint32(speed), pivot
 		span := pivot - in
 		m.offset -= span - span/m.speed
 	}
 	return m
 }
 
-// Out maps a packet's timestamp.
-func (m *Map) Out(in uint32) uint32 {
-	if m.speed > 0 {
-		switch before := int32(m.pivot - in); {
-		case before > 0:
+// Out maps the timestamp of the packet with this index, which counts a stream's packets without wrapping.
+func (m *Map) Out(index uint64, in uint32) uint32 {
+	m.newest = max(m.newest, index)
+	if m.speed > 0 && (m.until == 0 || index < m.until) {
+		if before := int32(m.pivot - in); before > 0 {
 			return m.pivot + m.offset - uint32(before)/m.speed
-		case before < -m.after: // forget it before the difference turns its sign, after half a turn of the clock
-			m.speed = 0
+		}
+		if m.until == 0 {
+			m.until = m.newest + 1
 		}
 	}
 	return in + m.offset

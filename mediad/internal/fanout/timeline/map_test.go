@@ -6,9 +6,9 @@ import (
 )
 
 func TestConstantOffset(t *testing.T) {
-	m := Begin(1<<32-100, 5000, 0, 0, 90000)
+	m := Begin(1<<32-100, 5000, 0, 0)
 	for in, want := range map[uint32]uint32{1<<32 - 100: 5000, 0: 5100, 100: 5200, 1<<32 - 200: 4900, 1<<31 + 7: 5107 + 1<<31} {
-		if got := m.Out(in); got != want || m.Live(in) != want {
+		if got := m.Out(1, in); got != want || m.Live(in) != want {
 			t.Errorf("Out(%d) = %d, Live = %d, want %d", in, got, m.Live(in), want)
 		}
 	}
@@ -17,26 +17,32 @@ func TestConstantOffset(t *testing.T) {
 // TestReplay: what was replayed eight times as fast has its time compressed by eight; afterwards time runs as it should.
 func TestReplay(t *testing.T) {
 	const in, out, pivot = 1<<32 - 8000, 1000, 8000
-	m := Begin(in, out, 8, pivot, 90000)
-	for _, tc := range []struct{ in, want uint32 }{
-		{in, 1000},
-		{in + 800, 1100},
-		{0, 2000},
-		{pivot - 8, 2999},
-		{pivot, 3000},
-		{pivot + 3000, 6000},
-		{in, 1000}, // asked for again
+	m := Begin(in, out, 8, pivot)
+	for _, tc := range []struct {
+		index    uint64
+		in, want uint32
+	}{
+		{1, in, 1000},
+		{2, in + 800, 1100},
+		{3, 0, 2000},
+		{4, pivot - 8, 2999},
+		{5, pivot, 3000},
+		{6, pivot + 3000, 6000},
+		{1, in, 1000},          // asked for again
+		{7, in, 1<<32 - 13000}, // a publisher that says anything
+		{6, pivot + 3000, 6000},
+		{3, 0, 2000},
 	} {
-		if got := m.Out(tc.in); got != tc.want {
+		if got := m.Out(tc.index, tc.in); got != tc.want {
 			t.Errorf("Out(%d) = %d, want %d", tc.in, got, tc.want)
 		}
 	}
 	if got, ago := m.Live(0), uint32(8000); got != 3000-ago {
 		t.Errorf("Live(0) = %d, want what the clock showed then", got)
 	}
-	last := m.Out(pivot)
+	last := m.Out(8, pivot)
 	for ts := uint32(pivot); ts-pivot < 1<<32-90000; ts += 90000 { // nearly a whole turn of the clock
-		got := m.Out(ts)
+		got := m.Out(9, ts)
 		if ts != pivot && got-last != 90000 {
 			t.Fatalf("%d ticks after the replay the clock jumped by %d", ts-pivot, int32(got-last))
 		}
