@@ -66,9 +66,10 @@ func (r *receiver) reset(i int) {
 
 // drain is called by the poller whenever there may be something, and reads until there is nothing. When a call brings less than it
 // might, the queue was empty; another to be told so would be one too many.
+// As when sending, the scheduler is not told: the call never waits.
 func (r *receiver) drain(fd uintptr) (done bool) {
 	for {
-		got, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&r.headers[0])), maxReceived, unix.MSG_DONTWAIT, 0, 0)
+		got, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&r.headers[0])), maxReceived, unix.MSG_DONTWAIT, 0, 0)
 		switch errno {
 		case 0:
 		case unix.EAGAIN:
