@@ -140,6 +140,9 @@ func (h *handle) WriteToAddrPort(b []byte, to netip.AddrPort) (int, error) {
 		if c.path != nil {
 			c.path.learn(c.inlet.socket, to)
 		}
+		if !c.session.secured.Load() && (!peek.IsDTLS(b) || peek.Epoch(b) > 0) { // after an ICE restart the first is a report
+			c.session.secured.Store(true)
+		}
 	case peek.Type(b) == peek.BindingRequest:
 		check = peek.IDOf(b)
 	case peek.Type(b)&peek.ResponseBit != 0:

@@ -87,6 +87,10 @@ func (in *inlet) media(c *conn, p *kernel.Packet) {
 		in.drops[UnknownSource]++
 		return
 	}
+	if c.session.secured.Load() && peek.IsDTLS(p.Data) && peek.InTheClear(p.Data) {
+		in.drops[Unprotected]++
+		return
+	}
 	if c.heard != p.From || c.heardAt != in.now { // once per batch
 		c.heard, c.heardAt = p.From, in.now
 		c.session.sources.HeardMedia(p.From, in.now)

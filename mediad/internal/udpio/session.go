@@ -3,6 +3,7 @@ package udpio
 import (
 	"net"
 	"slices"
+	"sync/atomic"
 
 	"weever/mediad/internal/udpio/mailbox"
 	"weever/mediad/internal/udpio/sources"
@@ -12,6 +13,7 @@ import (
 
 // session is what belongs to one user fragment: a connection until its ICE is restarted.
 type session struct {
+	secured atomic.Bool // pion has sent something encrypted: the handshake is over
 	ufrag   string
 	conns   []*conn // by inlet; nil: none
 	sources sources.List

@@ -11,6 +11,7 @@ const (
 	TooManySources               // a connectivity check from one address too many for the session
 	UnknownCheck                 // STUN that is for no session here
 	UnknownSource                // anything else from an address that is no session's
+	Unprotected                  // DTLS in the clear after the handshake: not the peer's
 	QueueFull                    // the session does not read
 	Oversized                    // longer than anything that is sent over a network
 	KernelBufferFull             // the node does not read: the kernel dropped it
@@ -25,7 +26,7 @@ const (
 // String returns the reason as it stands in metrics.
 func (d Drop) String() string {
 	return [numDrops]string{
-		"stun_replayed", "stun_too_many_sources", "stun_unknown", "source_unknown", "queue_full", "oversized", "kernel_buffer_full",
+		"stun_replayed", "stun_too_many_sources", "stun_unknown", "source_unknown", "dtls_unprotected", "queue_full", "oversized", "kernel_buffer_full",
 		"srtcp_invalid", "srtcp_senders", "srtcp_queue_full",
 	}[d]
 }

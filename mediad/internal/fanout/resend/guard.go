@@ -18,7 +18,7 @@ const (
 	Again    = 50 * time.Millisecond // requests for one packet sooner than that are repetitions
 	Times    = 5                     // answers for one packet
 	overhead = 64                    // bytes counted for each packet beside its payload
-	memory   = 128                   // packets remembered
+	memory   = 512                   // packets remembered
 )
 
 // Guard is the account of one viewer's track, for one goroutine at a time. The zero value is ready.
@@ -39,12 +39,16 @@ func (g *Guard) Earn(size int) { g.spent = max(g.spent-size/2, Burst-Ceiling) }
 
 // Refuse reports whether the packet may not be sent again now, and why. seq counts without wrapping.
 func (g *Guard) Refuse(seq uint64, now time.Time) (why drop.Reason, refuse bool) {
+	limit := Burst
 	if g.recent != nil {
-		if a := &g.recent[seq%memory]; a.seq == seq && (a.times >= Times || now.Sub(a.at) < Again) {
-			return drop.NackRepeat, true
+		if a := &g.recent[seq%memory]; a.seq == seq && a.times > 0 {
+			if a.times >= Times || now.Sub(a.at) < Again {
+				return drop.NackRepeat, true
+			}
+			limit = Burst / 2 // the other half is for what is asked for the first time
 		}
 	}
-	return drop.NackBudget, g.spent >= Burst
+	return drop.NackBudget, g.spent >= limit
 }
 
 // Vain notes that the packet was looked for and not there: that costs too.

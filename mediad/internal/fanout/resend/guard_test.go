@@ -37,16 +37,18 @@ func TestRepetitions(t *testing.T) {
 func TestBudget(t *testing.T) {
 	var g Guard
 	now := time.Unix(1e9, 0)
+	var seq uint64
 	spend := func() (bytes int) {
-		for seq := uint64(1); ; seq++ {
+		for {
+			seq++
 			now = now.Add(time.Hour)
-			if why, refused := g.Refuse(seq+uint64(bytes)<<20, now); refused {
+			if why, refused := g.Refuse(seq, now); refused {
 				if why != drop.NackBudget {
 					t.Fatalf("refused for %v", why)
 				}
 				return bytes
 			}
-			g.Sent(seq+uint64(bytes)<<20, 1000-overhead, now)
+			g.Sent(seq, 1000-overhead, now)
 			bytes += 1000
 		}
 	}
@@ -63,6 +65,24 @@ func TestBudget(t *testing.T) {
 		g.Earn(100_000)
 	}
 	near("no more than the ceiling", spend(), Ceiling)
+}
+
+// TestFirstRequestsGoBefore: who asks again for what it has been sent already uses up nothing that a first request may need.
+func TestFirstRequestsGoBefore(t *testing.T) {
+	var g Guard
+	now := time.Unix(1e9, 0)
+	for seq := range uint64(40) {
+		g.Sent(seq+1, 1000-overhead, now)
+	}
+	for n := range 200 {
+		now = now.Add(Again)
+		if why, refused := g.Refuse(uint64(n%40)+1, now); !refused || why != drop.NackBudget {
+			t.Fatalf("repetition %d: %v, %v", n, why, refused)
+		}
+	}
+	if why, refused := g.Refuse(1000, now); refused {
+		t.Errorf("a first request was refused for %v", why)
+	}
 }
 
 func TestEarnDoesNotAllocate(t *testing.T) {

@@ -79,3 +79,37 @@ func Indication() [HeaderSize]byte {
 	binary.BigEndian.PutUint32(m[4:], stunCookie)
 	return m
 }
+
+// DTLS (RFC 6347 section 4.1): content type, version, epoch, number, length.
+const (
+	dtlsCipherChange = 20
+	dtlsHandshake    = 22
+	dtlsHeader       = 13
+)
+
+// IsDTLS tells DTLS from the rest (RFC 7983 section 7).
+func IsDTLS(packet []byte) bool {
+	return len(packet) >= dtlsHeader && packet[0] >= 20 && packet[0] < 64
+}
+
+// Epoch is that of the first record of a DTLS packet, as IsDTLS has seen it.
+func Epoch(packet []byte) uint16 { return binary.BigEndian.Uint16(packet[3:]) }
+
+// InTheClear reports whether a DTLS packet has a record that is neither protected nor part of a handshake that may be repeated, or that is
+// not one.
+func InTheClear(packet []byte) bool {
+	for len(packet) > 0 {
+		if len(packet) < dtlsHeader {
+			return true
+		}
+		if Epoch(packet) == 0 && packet[0] != dtlsHandshake && packet[0] != dtlsCipherChange {
+			return true
+		}
+		size := dtlsHeader + int(binary.BigEndian.Uint16(packet[11:]))
+		if size > len(packet) {
+			return true
+		}
+		packet = packet[size:]
+	}
+	return false
+}
