@@ -3,21 +3,20 @@ package fanout
 import (
 	"time"
 
+	"weever/mediad/internal/fanout/history"
+	"weever/mediad/internal/fanout/padding"
 	"weever/mediad/internal/udpio"
 )
 
 // Joining a stream: at once from the cached key frame, or live.
 //
-// A replay runs in a goroutine of its own, from the history and at replaySpeed times the speed at which the packets were sent, so
-// that it takes at most a seventh of the four seconds that are cached. It ends when it has caught up with the writer; under
-// the lock under which packets are stored it then puts its sink among the live ones, so that the sink misses nothing and
-// gets nothing twice. The writer never waits for it. The viewer's timestamps are compressed likewise (see Packet.Speed), for a
-// receiver that would otherwise be told that four seconds of pictures are due in half a second keeps them back.
-const (
-	replaySpeed = 8
-	replayTick  = 5 * time.Millisecond // packets due within one tick go out together
-	replayBurst = 32                   // packets copied under the lock at a time
-)
+// A replay runs in a goroutine of its own, from the history and faster than the packets were sent: history.Replay says what is due when.
+// It ends when it has caught up with the writer; under the lock under which packets are stored it then puts its sink among the live
+// ones, so that the sink misses nothing and gets nothing twice. The writer never waits for it. The viewer's timestamps are compressed
+// likewise (see Packet.Speed), for a receiver that would otherwise be told that four seconds of pictures are due in half a second keeps
+// them back.
+
+const replayBurst = 32 // packets copied under the lock at a time
 
 // attachment is one sink on one stream.
 type attachment struct {
@@ -59,9 +58,9 @@ func (s *Stream) join(a *attachment) (wish bool) {
 		return false
 	}
 	if a.cached {
-		if from, ok := s.ring.cached(); ok {
+		if from, ok := s.ring.Cached(); ok {
 			s.replays++
-			go s.replay(a, s.schedule(from))
+			go s.replay(a, s.ring.Replay(from))
 			return false
 		}
 		s.misses++
@@ -74,9 +73,9 @@ func (s *Stream) join(a *attachment) (wish bool) {
 func (s *Stream) enlist(a *attachment) {
 	sh := s.shard()
 	if len(sh.sinks) == 0 {
-		sh.next = s.ring.arrived
+		sh.next = s.ring.Arrived()
 	}
-	a.shard, a.from = sh, s.ring.arrived
+	a.shard, a.from = sh, s.ring.Arrived()
 	sh.sinks = append(sh.sinks[:len(sh.sinks):len(sh.sinks)], a)
 	sh.writer.load.Add(1)
 	s.live++
@@ -134,37 +133,12 @@ func (s *Stream) Release() {
 	}
 }
 
-// replayPlan is when what is replayed.
-type replayPlan struct {
-	next  uint64 // index of the next packet
-	began time.Time
-	first uint32 // timestamp of the key frame
-	pivot uint32 // timestamp at which a replay of replaySpeed that began now meets a live edge of speed 1
-	clock uint64
-	stop  <-chan struct{}
-}
-
-// schedule plans a replay; the caller holds mu.
-func (s *Stream) schedule(from uint64) replayPlan {
-	first, live := s.ring.slot(from).timestamp, s.ring.slot(s.ring.newest).timestamp
-	span := max(int32(live-first), 0)
-	return replayPlan{
-		next: from, began: time.Now(), first: first, pivot: live + uint32(span/(replaySpeed-1)), clock: uint64(s.cfg.Clock),
-	}
-}
-
-// due returns how long from now until the packet with this timestamp is to be sent.
-func (p *replayPlan) due(timestamp uint32) time.Duration {
-	ticks := min(uint64(max(int32(timestamp-p.first), 0)), 2*replaySeconds*p.clock) // a wild timestamp must not stop the replay
-	return time.Until(p.began.Add(time.Duration(ticks * uint64(time.Second) / p.clock / replaySpeed)))
-}
-
 // replay feeds a from the history until it has caught up, is detached or the stream ends.
-func (s *Stream) replay(a *attachment, plan replayPlan) {
+func (s *Stream) replay(a *attachment, plan history.Replay) {
 	s.mu.Lock()
-	plan.stop = a.stop
+	stop := a.stop
 	s.mu.Unlock()
-	if plan.stop == nil {
+	if stop == nil {
 		return
 	}
 	timer := time.NewTimer(0)
@@ -173,7 +147,7 @@ func (s *Stream) replay(a *attachment, plan replayPlan) {
 	buf := make([]byte, 0, replayBurst*MaxPacket)
 	for {
 		select {
-		case <-plan.stop:
+		case <-stop:
 			return
 		case <-s.done:
 			return
@@ -185,7 +159,7 @@ func (s *Stream) replay(a *attachment, plan replayPlan) {
 			return
 		}
 		if len(burst) > 0 {
-			equalise(burst)
+			padding.Equalise(burst)
 			s.cfg.Writers.alone(func(out *udpio.Batch) { a.sink.WritePackets(out, burst) })
 		}
 		timer.Reset(wait)
@@ -193,32 +167,14 @@ func (s *Stream) replay(a *attachment, plan replayPlan) {
 }
 
 // collect copies the packets that are due. At the end of the history it makes a a live sink instead and reports true.
-func (s *Stream) collect(a *attachment, plan *replayPlan, burst []Packet, buf []byte) (_ []Packet, wait time.Duration, live bool) {
+func (s *Stream) collect(a *attachment, plan *history.Replay, burst []Packet, buf []byte) (_ []Packet, wait time.Duration, live bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now()
-	for len(burst) < cap(burst) {
-		if plan.next > s.ring.newest {
-			if len(burst) > 0 {
-				return burst, 0, false // come back to join when these are out
-			}
-			if a.stop != nil && !s.closed {
-				s.enlist(a)
-			}
-			return nil, 0, true
-		}
-		if s.ring.holds(plan.next) {
-			if wait = plan.due(s.ring.slot(plan.next).timestamp); wait > replayTick {
-				return burst, wait, false
-			}
-			var p Packet
-			buf, _ = s.ring.get(plan.next, &p, buf)
-			p.At, p.Speed, p.Pivot = now, replaySpeed, plan.pivot
-			burst = append(burst, p)
-		}
-		plan.next++
+	burst, wait, live = plan.Next(burst, buf)
+	if live && a.stop != nil && !s.closed {
+		s.enlist(a)
 	}
-	return burst, 0, false
+	return burst, wait, live
 }
 
 // A Cursor marks a place in a stream's history for ReadCached. The zero Cursor is before the last key frame.
@@ -230,21 +186,6 @@ type Cursor uint64
 func (s *Stream) ReadCached(from Cursor, burst []Packet, buf []byte) ([]Packet, []byte, Cursor) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	burst, buf = burst[:0], buf[:0]
-	next := uint64(from)
-	if next == 0 {
-		var ok bool
-		if next, ok = s.ring.cached(); !ok {
-			return burst, buf, 0
-		}
-	}
-	next = max(next, s.ring.oldest)
-	for ; next <= s.ring.newest && len(burst) < cap(burst); next++ {
-		if s.ring.holds(next) {
-			var p Packet
-			buf, _ = s.ring.get(next, &p, buf)
-			burst = append(burst, p)
-		}
-	}
+	burst, buf, next := s.ring.ReadCached(uint64(from), burst[:0], buf[:0])
 	return burst, buf, Cursor(next)
 }

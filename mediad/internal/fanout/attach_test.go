@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"weever/mediad/internal/fanout/history"
 	"weever/mediad/internal/udpio"
 )
 
@@ -50,15 +51,15 @@ func TestReplay(t *testing.T) {
 				t.Fatalf("packet %d has another payload", i)
 			}
 			since := p.at.Sub(joined)
-			due := time.Duration(i/2) * frameTime / replaySpeed
+			due := time.Duration(i/2) * frameTime / history.ReplaySpeed
 			switch {
 			case i < 2 && since != 0:
 				t.Errorf("the key frame came after %v", since)
-			case p.Speed == replaySpeed && (since > due+time.Microsecond || due-since > replayTick):
+			case p.Speed == history.ReplaySpeed && (since > due+time.Microsecond || due-since > history.ReplayTick):
 				t.Errorf("packet %d came after %v, want %v or a tick before", i, since, due)
-			case p.Speed == replaySpeed && p.Pivot != pivot:
+			case p.Speed == history.ReplaySpeed && p.Pivot != pivot:
 				t.Errorf("the pivot moved")
-			case p.Speed == replaySpeed && int32(p.Timestamp-pivot) > 3000:
+			case p.Speed == history.ReplaySpeed && int32(p.Timestamp-pivot) > 3000:
 				t.Errorf("packet %d was replayed %d ticks behind the pivot", i, int32(p.Timestamp-pivot))
 			case p.Speed == 0 && int32(p.Timestamp-pivot) < -3000:
 				t.Errorf("packet %d was live %d ticks before the pivot", i, int32(pivot-p.Timestamp))

@@ -13,6 +13,7 @@ import (
 	"weever/mediad/internal/fanout/codec"
 	"weever/mediad/internal/fanout/drop"
 	"weever/mediad/internal/fanout/headerext"
+	"weever/mediad/internal/fanout/history"
 	"weever/mediad/internal/fanout/keyframe"
 	"weever/mediad/internal/fanout/loudness"
 )
@@ -54,7 +55,7 @@ type Stream struct {
 	one    [1]Packet
 
 	mu       sync.Mutex
-	ring     ring
+	ring     *history.Ring
 	shards   []*shard      // of the live sinks; each stays for the stream's life
 	live     int           // sinks in them
 	held     []*attachment // waiting for Release
@@ -62,7 +63,6 @@ type Stream struct {
 	wished   bool // a key frame was asked for while holding
 	closed   bool
 	done     chan struct{} // closed by Close: ends replays
-	suspect  uint64        // index+1 of the last packet that was too old; see index
 	report   SenderReport
 	reportAt time.Time // zero: no report yet
 	keys     bool      // a key frame was recognised once
@@ -85,7 +85,7 @@ func NewStream(cfg StreamConfig) (*Stream, error) {
 		return nil, fmt.Errorf("clock rate of %s must be 1000 to 1000000 Hz, not %d", cfg.Codec, cfg.Clock)
 	}
 	return &Stream{
-		cfg: cfg, codec: c, wishes: keyframe.New(cfg.KeyframeWish), ring: newRing(cfg.Clock),
+		cfg: cfg, codec: c, wishes: keyframe.New(cfg.KeyframeWish), ring: history.New(cfg.Clock),
 		holding: cfg.Held, done: make(chan struct{}),
 	}, nil
 }
@@ -167,7 +167,7 @@ func (s *Stream) WritePackets(burst []Packet) {
 			s.drops.Add(reason, 1)
 			continue
 		}
-		granted = granted || s.ring.key == p.Index
+		granted = granted || s.ring.KeyFrame() == p.Index
 	}
 	s.feed()
 	s.mu.Unlock()
@@ -213,10 +213,10 @@ func (s *Stream) admit(p *Packet) (drop.Reason, bool) {
 		return drop.Oversized, false
 	}
 	var ok bool
-	if p.Index, ok = s.index(p.Seq); !ok {
+	if p.Index, ok = s.ring.Number(p.Seq); !ok {
 		return drop.Late, false
 	}
-	if s.ring.had(p.Index) {
+	if s.ring.Had(p.Index) {
 		return drop.Duplicate, false
 	}
 	p.Desc = s.codec.Read(p.Payload)
@@ -229,32 +229,10 @@ func (s *Stream) admit(p *Packet) (drop.Reason, bool) {
 	if p.HasLevel {
 		s.sound.Add(p.Level, p.At)
 	}
-	s.ring.put(p)
+	s.ring.Put(p)
 	s.packets++
 	s.bytes += uint64(len(p.Payload))
 	return 0, true
-}
-
-// index counts seq on without wrapping, nearest to the newest packet. What lies further back than the history reaches is late; far
-// back, two in a row are a sender that began anew (RFC 3550 appendix A.1), and the count goes on a good half turn later. "Far" is
-// beyond what a NACK to the publisher can bring (pion asks for 512 back).
-func (s *Stream) index(seq uint16) (index uint64, ok bool) {
-	const turn, far = 1 << 16, 600
-	newest := s.ring.newest
-	if newest == 0 {
-		return turn + uint64(seq), true
-	}
-	index = newest + uint64(int64(int16(seq-uint16(newest))))
-	if s.ring.reaches(index) {
-		s.suspect = 0
-		return index, true
-	}
-	if s.suspect == index && newest-index > far {
-		s.suspect = 0
-		return index + turn, true
-	}
-	s.suspect = index + 1
-	return 0, false
 }
 
 // WriteReport takes a sender report of the publisher.
@@ -315,7 +293,7 @@ func (s *Stream) HasKeyframes() bool {
 func (s *Stream) Lookup(index uint64, p *Packet, dst []byte) ([]byte, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.ring.get(index, p, dst)
+	return s.ring.Get(index, p, dst)
 }
 
 // Close ends the stream: what is written from now on is dropped, replays stop, no further wish goes out. Sinks are not told.
@@ -349,7 +327,7 @@ type StreamStats struct {
 func (s *Stream) Stats() StreamStats {
 	s.mu.Lock()
 	st := StreamStats{
-		Packets: s.packets, Bytes: s.bytes, Sinks: s.live + len(s.held), Memory: s.ring.memory(), Width: s.width, Height: s.height,
+		Packets: s.packets, Bytes: s.bytes, Sinks: s.live + len(s.held), Memory: s.ring.Memory(), Width: s.width, Height: s.height,
 		Replays: s.replays, Misses: s.misses,
 	}
 	s.mu.Unlock()

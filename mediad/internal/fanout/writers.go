@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"weever/mediad/internal/fanout/drop"
+	"weever/mediad/internal/fanout/padding"
 	"weever/mediad/internal/udpio"
 )
 
@@ -19,10 +20,8 @@ import (
 // burst, so bursts become longer as load grows, and a slow burst holds up nobody who reads from the network.
 
 const (
-	burstPackets = 64  // of one stream in one go
-	shardSinks   = 64  // a stream with more sinks than this is served by several writers
-	equalWithin  = 48  // bytes of padding that it is worth to have packets equally long; see equalise
-	equalFrom    = 500 // bytes that a packet must have for that
+	burstPackets = 64 // of one stream in one go
+	shardSinks   = 64 // a stream with more sinks than this is served by several writers
 )
 
 // Writers are goroutines that write bursts, each with a batch of its own for what goes to the network.
@@ -181,7 +180,7 @@ type shard struct {
 
 // due reports whether there is anything for the sinks; the caller holds the stream's mutex.
 func (sh *shard) due() bool {
-	return len(sh.sinks) > 0 && (sh.report || sh.next < sh.stream.ring.arrived)
+	return len(sh.sinks) > 0 && (sh.report || sh.next < sh.stream.ring.Arrived())
 }
 
 // serve hands a burst to the sinks, and reports whether there is more.
@@ -191,7 +190,7 @@ func (sh *shard) serve(w *writer) (more bool) {
 	from := sh.collect(w)
 	sinks, report, reported := sh.sinks, s.report, sh.report
 	sh.report = false
-	more = sh.next < s.ring.arrived
+	more = sh.next < s.ring.Arrived()
 	sh.queued = more
 	s.mu.Unlock()
 	for _, a := range sinks {
@@ -208,42 +207,11 @@ func (sh *shard) serve(w *writer) (more bool) {
 // collect copies what the shard's sinks get next into the writer's burst and returns the arrival of the first packet; the caller holds
 // the stream's mutex.
 func (sh *shard) collect(w *writer) (from uint64) {
-	s := sh.stream
-	r := &s.ring
-	w.burst, w.buf = w.burst[:0], w.buf[:0]
-	if first := r.firstHeld(sh.next); first > sh.next {
-		first = r.frameAfter(first)
-		s.drops.Add(drop.Overrun, int(first-sh.next)*len(sh.sinks)) //nolint:gosec // far from it
-		sh.next = first
+	w.burst, w.buf, from = sh.stream.ring.Arrivals(sh.next, w.burst[:0], w.buf[:0])
+	if from > sh.next {
+		sh.stream.drops.Add(drop.Overrun, int(from-sh.next)*len(sh.sinks)) //nolint:gosec // far from it
 	}
-	from = sh.next
-	for ; sh.next < r.arrived && len(w.burst) < burstPackets; sh.next++ {
-		a := r.arrival(sh.next)
-		var p Packet
-		buf, ok := r.get(a.index, &p, w.buf)
-		if !ok {
-			break // the next call skips it
-		}
-		w.buf, p.At = buf, a.at
-		w.burst = append(w.burst, p)
-	}
-	equalise(w.burst)
+	sh.next = from + uint64(len(w.burst))
+	padding.Equalise(w.burst)
 	return from
-}
-
-// equalise plans padding so that neighbours are equally long where little is missing: the kernel cuts packets of one length from one
-// message, only the last may be shorter. Chromium's packets of one frame differ by a byte.
-func equalise(burst []Packet) {
-	size := func(i int) int { return len(burst[i].Payload) + int(burst[i].Pad) }
-	grow := func(i, to int) {
-		if by := to - len(burst[i].Payload); by > int(burst[i].Pad) && by <= equalWithin && to >= equalFrom {
-			burst[i].Pad = uint8(by)
-		}
-	}
-	for i := len(burst) - 2; i >= 0; i-- {
-		grow(i, size(i+1))
-	}
-	for i := 1; i < len(burst)-1; i++ {
-		grow(i, size(i-1))
-	}
 }

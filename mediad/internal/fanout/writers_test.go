@@ -2,7 +2,6 @@ package fanout
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -105,7 +104,7 @@ func TestWritersHandOnEverything(t *testing.T) {
 			s.AttachLive(sinks[i])
 		}
 		if i%20 == 0 { // the writers are not to be overrun
-			last := s.ring.newest
+			last := s.ring.Newest()
 			for _, c := range sinks[:i] {
 				eventually(t, "last packet so far", func() bool { r := c.read(); return r.last == last || r.last == 0 })
 			}
@@ -144,7 +143,7 @@ func TestSlowSinkHoldsUpItsShardAlone(t *testing.T) {
 	for range 2000 { // much more than the history holds
 		e.frame(false, 3, 1200)
 	}
-	last := s.ring.newest
+	last := s.ring.Newest()
 	eventually(t, "last packet at the other shard", func() bool { return others[len(others)-1].read().last == last })
 	open()
 	eventually(t, "last packet at the slow one", func() bool { return slow.read().last == last })
@@ -205,41 +204,6 @@ func TestDetachedSinkGetsNothingMore(t *testing.T) {
 	}
 	if n := s.Stats().Sinks; n != 1 {
 		t.Errorf("%d sinks", n)
-	}
-}
-
-func TestEqualise(t *testing.T) {
-	for _, tc := range []struct {
-		sizes, want []int
-	}{
-		{[]int{1000}, []int{1000}},
-		{[]int{1000, 1000, 400}, []int{1000, 1000, 400}},
-		{[]int{1000, 1001, 1001}, []int{1001, 1001, 1001}},
-		{[]int{999, 1000, 1001, 1002}, []int{1002, 1002, 1002, 1002}},
-		{[]int{1001, 1000, 1001}, []int{1001, 1001, 1001}},
-		{[]int{1001, 1000, 1000}, []int{1001, 1001, 1000}},           // the last one may be shorter
-		{[]int{100, 1000, 999, 998}, []int{100, 1000, 1000, 998}},    // too much is missing
-		{[]int{960, 1000, 1040, 1080}, []int{960, 1000, 1040, 1080}}, // 48 are not enough for all: see below
-		{nil, nil},
-	} {
-		burst := make([]Packet, len(tc.sizes))
-		for i, n := range tc.sizes {
-			burst[i].Payload = make([]byte, n)
-		}
-		equalise(burst)
-		var got []int
-		for i := range burst {
-			if burst[i].Pad > equalWithin {
-				t.Errorf("%v: packet %d is padded by %d", tc.sizes, i, burst[i].Pad)
-			}
-			got = append(got, len(burst[i].Payload)+int(burst[i].Pad))
-		}
-		if tc.sizes != nil && tc.sizes[0] == 960 {
-			continue // each is within reach of the next, not of the last: any outcome within the bound is right
-		}
-		if !slices.Equal(got, tc.want) {
-			t.Errorf("%v: %v, want %v", tc.sizes, got, tc.want)
-		}
 	}
 }
 

@@ -10,12 +10,9 @@ import (
 	"crypto/rand"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
-	"slices"
 	"time"
 
-	"github.com/pion/dtls/v3"
 	"github.com/pion/ice/v4"
 	"github.com/pion/interceptor"
 	"github.com/pion/interceptor/pkg/nack"
@@ -30,23 +27,14 @@ import (
 	"weever/mediad/internal/peer/codecs"
 	"weever/mediad/internal/peer/dtlskeys"
 	"weever/mediad/internal/peer/follow"
+	"weever/mediad/internal/peer/transport"
 	"weever/mediad/internal/pionlog"
 	"weever/mediad/internal/udpio"
 	"weever/shared/room"
 )
 
-// MaxMessage is the largest data-channel message taken or sent, in bytes: Chromium's own limit.
-const MaxMessage = 256 << 10
-
-// Timeouts of ICE. pion knows no consent checks (RFC 7675); any authenticated packet is taken as a sign of life, and a
-// keepalive is sent after that long a silence so that there is one.
-const (
-	pubSilence   = 3 * time.Second // then a publisher is away
-	pubKeepalive = time.Second
-	subSilence   = 5 * time.Second
-	subFailed    = 10 * time.Second // after the silence: 15 s in all, then a subscriber is gone
-	subKeepalive = 2 * time.Second
-)
+// MaxMessage is the largest data-channel message taken or sent, in bytes.
+const MaxMessage = transport.MaxMessage
 
 // maxNacks is how often a publisher is asked for one packet: pion does not see that it came by RTX and would ask on.
 const maxNacks = 10
@@ -122,7 +110,10 @@ func newKit(cfg Config, v variant) (*kit, error) {
 	if err != nil {
 		return nil, err
 	}
-	se, err := settings(cfg, v)
+	se, err := transport.Settings(transport.Config{
+		Publisher: v.role == room.Pub, DTLSClient: v.dtlsClient,
+		PublicIPs: cfg.PublicIPs, Loopback: cfg.Loopback, ResumeWindow: cfg.ResumeWindow, Log: cfg.Log,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -154,62 +145,6 @@ func receiverChain(chain *interceptor.Registry, log *pionlog.Factory) error {
 	chain.Add(nacks)
 	chain.Add(feedback)
 	return nil
-}
-
-func settings(cfg Config, v variant) (*webrtc.SettingEngine, error) {
-	se := &webrtc.SettingEngine{LoggerFactory: pionlog.New(cfg.Log)}
-	se.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6})
-	se.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
-	se.DisableActiveTCP(true)
-	se.SetIncludeLoopbackCandidate(cfg.Loopback)
-	se.SetRemoteIPFilter(func(ip net.IP) bool { return remoteAllowed(ip, cfg.Loopback) })
-	if len(cfg.PublicIPs) > 0 {
-		external := make([]string, len(cfg.PublicIPs))
-		for i, ip := range cfg.PublicIPs {
-			external[i] = ip.String()
-		}
-		err := se.SetICEAddressRewriteRules(webrtc.ICEAddressRewriteRule{
-			External: external, AsCandidateType: webrtc.ICECandidateTypeHost, Mode: webrtc.ICEAddressRewriteReplace,
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	if v.role == room.Pub {
-		se.SetICETimeouts(pubSilence, cfg.ResumeWindow+subFailed, pubKeepalive)
-	} else {
-		se.SetICETimeouts(subSilence, subFailed, subKeepalive)
-	}
-	// GCM costs a third of AES-CM with SHA-1 (RFC 7714). Chromium takes it from a DTLS server, so be that wherever the offer allows.
-	se.SetSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80)
-	se.SetDTLSInsecureSkipHelloVerify(true) // the ICE check has verified the address already
-	se.DetachDataChannels()
-	se.SetSCTPMaxMessageSize(MaxMessage)
-	role := webrtc.DTLSRoleServer
-	if v.dtlsClient {
-		role = webrtc.DTLSRoleClient
-	}
-	return se, se.SetAnsweringDTLSRole(role)
-}
-
-// remoteAllowed refuses candidates that would make the node send to itself or to a cloud's metadata service.
-func remoteAllowed(ip net.IP, loopback bool) bool {
-	if ip.IsLoopback() {
-		return loopback
-	}
-	if addr, ok := netip.AddrFromSlice(ip); ok && slices.Contains(metadataAddrs(), addr.Unmap()) {
-		return false
-	}
-	return !ip.IsLinkLocalUnicast() && !ip.IsLinkLocalMulticast() && !ip.IsMulticast() && !ip.IsUnspecified()
-}
-
-// metadataAddrs are the services of clouds that answer any machine of theirs and are not link-local: AWS over IPv6, Azure, Alibaba.
-func metadataAddrs() []netip.Addr {
-	return []netip.Addr{
-		netip.AddrFrom16([16]byte{0: 0xfd, 2: 0x0e, 3: 0xc2, 14: 0x02, 15: 0x54}),
-		netip.AddrFrom4([4]byte{168, 63, 129, 16}),
-		netip.AddrFrom4([4]byte{100, 100, 100, 200}),
-	}
 }
 
 // Conn is a connection that answers an offer.

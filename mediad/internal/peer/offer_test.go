@@ -11,21 +11,21 @@ import (
 
 const head = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\n"
 
-func transport(mid string) string {
+func transportOf(mid string) string {
 	return "c=IN IP4 0.0.0.0\r\na=rtcp-mux\r\na=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\n" +
 		"a=fingerprint:sha-256 " + strings.Repeat("AA:", 31) + "AA\r\na=setup:actpass\r\na=mid:" + mid + "\r\n"
 }
 
 func audio(mid, dir string) string {
-	return "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\n" + transport(mid) + "a=" + dir + "\r\na=rtpmap:111 opus/48000/2\r\n"
+	return "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\n" + transportOf(mid) + "a=" + dir + "\r\na=rtpmap:111 opus/48000/2\r\n"
 }
 
 func video(mid, dir string) string {
-	return "m=video 9 UDP/TLS/RTP/SAVPF 96\r\n" + transport(mid) + "a=" + dir + "\r\na=rtpmap:96 VP8/90000\r\n"
+	return "m=video 9 UDP/TLS/RTP/SAVPF 96\r\n" + transportOf(mid) + "a=" + dir + "\r\na=rtpmap:96 VP8/90000\r\n"
 }
 
 func data(mid string) string {
-	return "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n" + transport(mid) + "a=sctp-port:5000\r\n"
+	return "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n" + transportOf(mid) + "a=sctp-port:5000\r\n"
 }
 
 func TestParseOffer(t *testing.T) {

@@ -106,6 +106,24 @@ func TestStates(t *testing.T) {
 	}
 }
 
+// TestRest: who is not sent anything has nothing to report, even if the last report was lost.
+func TestRest(t *testing.T) {
+	f := newFar(t, 1_000_000)
+	f.flow(2*time.Second, 2, still)
+	before := f.e.Read(f.now)
+	f.send(2, 0)
+	f.e.Rest()
+	f.now = f.now.Add(time.Minute)
+	if r := f.e.Read(f.now); r.State != Steady || r.Rate != before.Rate {
+		t.Errorf("%+v, before %+v", r, before)
+	}
+	f.send(2, 0)
+	f.now = f.now.Add(2 * time.Second)
+	if r := f.e.Read(f.now); r.State != Blind {
+		t.Errorf("when it goes on: %+v", r)
+	}
+}
+
 // TestBlind: when reports stop, the rate holds for a second and falls by a third each second after.
 func TestBlind(t *testing.T) {
 	f := newFar(t, 1_000_000)

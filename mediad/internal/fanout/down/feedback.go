@@ -4,24 +4,20 @@ import (
 	"encoding/binary"
 	"time"
 
-	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v4"
 
 	"weever/mediad/internal/fanout"
+	"weever/mediad/internal/fanout/down/feedback"
 	"weever/mediad/internal/fanout/drop"
 	"weever/mediad/internal/fanout/resend"
 	"weever/mediad/internal/udpio"
 )
 
-// maxNacks is how many entries of one request are looked at, each of 17 packets: more is not asked for in earnest.
-const maxNacks = 64
-
 // resends is what is kept for a viewer that loses packets.
 type resends struct {
 	guard  resend.Guard
-	seq    uint16                  // of the last packet on the retransmission stream
-	nack   rtcp.TransportLayerNack // reused
-	report rtcp.ReceiverReport     // reused
+	seq    uint16 // of the last packet on the retransmission stream
+	reader feedback.Reader
 }
 
 // HandleRTCP takes a compound packet that the viewer sent about this track, as read from its RTPSender. b is borrowed; it may be
@@ -32,21 +28,18 @@ func (t *Track) HandleRTCP(b []byte) { t.Feedback(nil, b) }
 func (t *Track) Feedback(out *udpio.Batch, b []byte) {
 	t.mu.Lock()
 	wish := false
-	for len(b) >= 4 {
-		var h rtcp.Header
-		size := 4 * (int(binary.BigEndian.Uint16(b[2:])) + 1)
-		if h.Unmarshal(b) != nil || size > len(b) {
-			break
-		}
-		switch packet := b[:size]; {
-		case h.Type == rtcp.TypeTransportSpecificFeedback && h.Count == rtcp.FormatTLN:
+	for kind, packet := range feedback.Packets(b) {
+		switch kind {
+		case feedback.Nack:
 			t.handleNack(out, packet)
-		case h.Type == rtcp.TypePayloadSpecificFeedback && (h.Count == rtcp.FormatPLI || h.Count == rtcp.FormatFIR):
-			wish = t.wantsKeyframe(packet, h.Count) || wish
-		case h.Type == rtcp.TypeReceiverReport:
-			t.handleReport(packet)
+		case feedback.Keyframe:
+			if feedback.WantsKeyframe(packet, t.out.ssrc) {
+				t.stats.KeyframeAsked++
+				wish = true
+			}
+		case feedback.Report:
+			t.resend.reader.Report(packet, t.out.ssrc, t.run.clock, &t.run.reported, &t.stats.Quality)
 		}
-		b = b[size:]
 	}
 	want := t.cur
 	if want == nil {
@@ -58,59 +51,16 @@ func (t *Track) Feedback(out *udpio.Batch, b []byte) {
 	}
 }
 
-// wantsKeyframe reads a PLI (RFC 4585 section 6.3.1) or FIR (RFC 5104 section 4.3.1), whose subject is in its entries.
-func (t *Track) wantsKeyframe(packet []byte, format uint8) bool {
-	mine := false
-	if format == rtcp.FormatPLI {
-		mine = len(packet) >= 12 && binary.BigEndian.Uint32(packet[8:]) == t.out.ssrc
-	} else {
-		for i := 12; i+8 <= len(packet); i += 8 {
-			mine = mine || binary.BigEndian.Uint32(packet[i:]) == t.out.ssrc
-		}
-	}
-	if mine {
-		t.stats.KeyframeAsked++
-	}
-	return mine
-}
-
-// handleReport notes what a receiver report says of the track.
-func (t *Track) handleReport(packet []byte) {
-	rr := &t.resend.report
-	rr.Reports = rr.Reports[:0]
-	err := rr.Unmarshal(packet)
-	rr.ProfileExtensions = nil // do not keep the caller's buffer
-	if err != nil {
-		return
-	}
-	for _, r := range rr.Reports {
-		if r.SSRC != t.out.ssrc {
-			continue
-		}
-		t.stats.Lost, t.stats.FractionLost = r.TotalLost, float64(r.FractionLost)/256
-		if t.run.clock > 0 {
-			t.stats.Jitter = time.Duration(float64(r.Jitter) / float64(t.run.clock) * float64(time.Second))
-		}
-		for _, sent := range t.run.reported {
-			if r.LastSenderReport != 0 && sent.mid == r.LastSenderReport {
-				held := time.Duration(r.Delay) * time.Second >> 16
-				t.stats.RTT = max(time.Since(sent.at)-held, time.Microsecond)
-			}
-		}
-	}
-}
-
-// handleNack answers requests for packets of the present run from the history (RFC 4585 section 6.2.1).
+// handleNack answers requests for packets of the present run from the history.
 func (t *Track) handleNack(out *udpio.Batch, packet []byte) {
-	n := &t.resend.nack
-	n.Nacks = n.Nacks[:0]
-	if n.Unmarshal(packet) != nil || n.MediaSSRC != t.out.ssrc {
+	nacks, mine := t.resend.reader.Nacks(packet, t.out.ssrc)
+	if !mine {
 		return
 	}
 	now := time.Now()
 	t.now = now
-	for i := range min(len(n.Nacks), maxNacks) {
-		n.Nacks[i].Range(func(seq uint16) bool {
+	for i := range nacks {
+		nacks[i].Range(func(seq uint16) bool {
 			t.stats.Nacks++
 			t.answer(out, seq, now)
 			return true
@@ -138,8 +88,7 @@ func (t *Track) answer(out *udpio.Batch, seq16 uint16, now time.Time) {
 }
 
 // sendAgain looks the packet up and writes it: on the retransmission stream, with the original number before the payload (RFC 4588
-// section 4), or as it was. It reports false if the history has lost it, or
-// it is sound that cannot be sent apart: nobody negotiates that.
+// section 4), or as it was. It reports false if the history has lost it, or it is sound that cannot be sent apart: nobody negotiates that.
 func (t *Track) sendAgain(out *udpio.Batch, seq uint64) (size int, ok bool) {
 	apart := t.resendsApart()
 	if !apart && t.cfg.Kind != webrtc.RTPCodecTypeVideo {

@@ -9,6 +9,7 @@ import (
 
 	"weever/mediad/internal/fanout"
 	"weever/mediad/internal/fanout/codec"
+	"weever/mediad/internal/fanout/down/feedback"
 	"weever/mediad/internal/fanout/drop"
 	"weever/mediad/internal/fanout/secure"
 	"weever/mediad/internal/fanout/timeline"
@@ -29,8 +30,7 @@ type run struct {
 	newest   uint64 // highest index sent
 	time     timeline.Map
 	shift    codec.Shift
-	reported [4]sentReport // ring of the last sender reports
-	reports  int
+	reported feedback.Sent
 }
 
 // last is where the output stands, across runs.
@@ -39,12 +39,6 @@ type last struct {
 	ts      uint32    // its timestamp
 	at      time.Time // when
 	numbers codec.Numbers
-}
-
-// sentReport is what finds the round-trip time when a receiver report comes back (RFC 3550 section 6.4.1).
-type sentReport struct {
-	mid uint32 // the middle 32 bits of its NTP time
-	at  time.Time
 }
 
 // jumps reports whether p is too far from the run to belong to it.
@@ -172,8 +166,7 @@ func (t *Track) reportFor(s *source, r fanout.SenderReport) (send func()) {
 	if s != t.cur || t.cfg.WriteRTCP == nil || !t.bound {
 		return nil
 	}
-	t.run.reported[t.run.reports%len(t.run.reported)] = sentReport{mid: uint32(r.NTP >> 16), at: time.Now()}
-	t.run.reports++
+	t.run.reported.Note(r.NTP)
 	report := &rtcp.SenderReport{
 		SSRC: t.out.ssrc, NTPTime: r.NTP, RTPTime: t.run.time.Live(r.RTP),
 		PacketCount: uint32(t.stats.Packets), OctetCount: uint32(t.stats.Bytes),

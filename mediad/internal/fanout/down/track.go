@@ -17,6 +17,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"weever/mediad/internal/fanout"
+	"weever/mediad/internal/fanout/down/feedback"
 	"weever/mediad/internal/fanout/down/format"
 	"weever/mediad/internal/fanout/drop"
 	"weever/mediad/internal/fanout/headerext"
@@ -242,10 +243,7 @@ type Stats struct {
 	ResentRTX            uint64 // of Resent, those on the retransmission stream
 	Nacks, KeyframeAsked uint64 // packets asked for again; PLI and FIR
 
-	Lost         uint32        // packets, cumulative (RFC 3550 section 6.4.1)
-	FractionLost float64       // since the report before, 0 to 1
-	Jitter       time.Duration // as the viewer measures it
-	RTT          time.Duration // 0: not known yet
+	feedback.Quality
 
 	Waiting bool // a stream is set and not paused, but has had no packet to begin with
 	Drops   drop.Counts

@@ -1,13 +1,31 @@
-package fanout
+package history
 
 import (
 	"bytes"
 	"encoding/binary"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"weever/mediad/internal/fanout/codec"
 )
+
+// vp8 returns a payload of size bytes that begins, or continues, a key or delta frame, and whose last bytes name it.
+func vp8(key, start bool, name uint32, size int) []byte {
+	b := make([]byte, max(size, 16))
+	b[0] = 0x80
+	if start {
+		b[0] = 0x90
+	}
+	b[1] = 0x80
+	binary.BigEndian.PutUint16(b[2:], 0x8000|uint16(name)&0x7fff)
+	b[4] = 1 // delta
+	if key {
+		copy(b[4:], []byte{0, 0, 0, 0x9d, 0x01, 0x2a})
+	}
+	binary.BigEndian.PutUint32(b[len(b)-4:], name)
+	return b
+}
 
 // packetAt makes a packet whose payload can be told from its index.
 func packetAt(index uint64, ts uint32, size int, key bool) *Packet {
@@ -15,23 +33,23 @@ func packetAt(index uint64, ts uint32, size int, key bool) *Packet {
 	return &Packet{Index: index, Seq: uint16(index), Timestamp: ts, Payload: payload, Desc: codec.VP8.Read(payload), Marker: index%3 == 0, HasLevel: true, Level: uint8(index)}
 }
 
-// put does what a Stream does: it respects the ring's limits.
-func (r *ring) offer(p *Packet) bool {
+// offer does what a stream does: it respects the ring's limits.
+func (r *Ring) offer(p *Packet) bool {
 	if !r.reaches(p.Index) || r.holds(p.Index) {
 		return false
 	}
-	r.put(p)
+	r.Put(p)
 	return true
 }
 
 func TestRingReturnsWhatWasPut(t *testing.T) {
-	r := newRing(90000)
+	r := New(90000)
 	for i := uint64(65536); i < 66536; i++ {
 		r.offer(packetAt(i, uint32(i)*500, 900, false))
 	}
 	var p Packet
 	prefix := []byte("OS")
-	buf, ok := r.get(66000, &p, prefix)
+	buf, ok := r.Get(66000, &p, prefix)
 	if !ok {
 		t.Fatal("packet 66000 is gone")
 	}
@@ -42,10 +60,10 @@ func TestRingReturnsWhatWasPut(t *testing.T) {
 	if !bytes.Equal(buf, append([]byte("OS"), want.Payload...)) {
 		t.Error("the payload was not put behind what the buffer held")
 	}
-	if _, ok := r.get(66536, &p, nil); ok {
+	if _, ok := r.Get(66536, &p, nil); ok {
 		t.Error("a packet that never came is held")
 	}
-	if _, ok := r.get(0, &p, nil); ok {
+	if _, ok := r.Get(0, &p, nil); ok {
 		t.Error("index 0 is held")
 	}
 }
@@ -65,7 +83,7 @@ func TestRingMemoryFollowsBitRate(t *testing.T) {
 		{"tiny packets", 5000, 20, 90000, 4096, maxBytes},                // the limit of slots
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			r := newRing(tc.clock)
+			r := New(tc.clock)
 			last := uint64(70000 + 20*tc.perSecond)
 			for i := uint64(70000); i <= last; i++ {
 				r.offer(packetAt(i, uint32((i-70000)*uint64(tc.clock)/uint64(tc.perSecond)), tc.size, false))
@@ -75,7 +93,7 @@ func TestRingMemoryFollowsBitRate(t *testing.T) {
 					t.Fatalf("packet %d of the last %d is gone", last-i, tc.least)
 				}
 			}
-			if got := r.memory(); got > tc.maxMemory {
+			if got := r.Memory(); got > tc.maxMemory {
 				t.Errorf("%d bytes, want at most %d", got, tc.maxMemory)
 			}
 		})
@@ -86,7 +104,7 @@ func TestRingMemoryFollowsBitRate(t *testing.T) {
 func TestRingAgainstModel(t *testing.T) {
 	for seed := range uint64(20) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
-		r := newRing(90000)
+		r := New(90000)
 		put := make(map[uint64][]byte)
 		next, ts := uint64(65536+rnd.IntN(65536)), rnd.Uint32()
 		var late []*Packet
@@ -116,11 +134,11 @@ func TestRingAgainstModel(t *testing.T) {
 			var got Packet
 			for range 10 {
 				i := r.newest - uint64(rnd.IntN(5000))
-				if _, ok := r.get(i, &got, nil); ok && !bytes.Equal(got.Payload, put[i]) {
+				if _, ok := r.Get(i, &got, nil); ok && !bytes.Equal(got.Payload, put[i]) {
 					t.Fatalf("seed %d: packet %d is not what was put", seed, i)
 				}
 			}
-			if i, ok := r.get(r.newest, &got, nil); !ok || len(i) == 0 {
+			if i, ok := r.Get(r.newest, &got, nil); !ok || len(i) == 0 {
 				t.Fatalf("seed %d: the newest packet is gone", seed)
 			}
 			if binary.BigEndian.Uint32(got.Payload[len(got.Payload)-4:]) != uint32(r.newest) {
@@ -156,12 +174,12 @@ func TestRingCached(t *testing.T) {
 		{"timestamps that wrap", []step{{b, 1<<32 - 1000, true}, {b + 1, 2000, false}}, b},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			r := newRing(90000)
+			r := New(90000)
 			for _, s := range tc.steps {
 				r.offer(packetAt(s.index, s.ts, 100, s.key))
 			}
-			if got, ok := r.cached(); got != tc.want || ok != (tc.want != 0) {
-				t.Errorf("cached = %d, %v, want %d", got, ok, tc.want)
+			if got, ok := r.Cached(); got != tc.want || ok != (tc.want != 0) {
+				t.Errorf("Cached = %d, %v, want %d", got, ok, tc.want)
 			}
 		})
 	}
@@ -169,12 +187,12 @@ func TestRingCached(t *testing.T) {
 
 // TestRingCachedTooBig: what does not fit into maxBytes cannot be replayed.
 func TestRingCachedTooBig(t *testing.T) {
-	r := newRing(90000)
+	r := New(90000)
 	r.offer(packetAt(65536, 0, 1200, true))
 	n := uint64(0)
 	for i := uint64(65537); ; i++ {
 		r.offer(packetAt(i, uint32(i-65536), 1200, false))
-		if _, ok := r.cached(); !ok {
+		if _, ok := r.Cached(); !ok {
 			n = i - 65536
 			break
 		}
@@ -185,7 +203,7 @@ func TestRingCachedTooBig(t *testing.T) {
 }
 
 func TestRingDoesNotAllocate(t *testing.T) {
-	r := newRing(90000)
+	r := New(90000)
 	p := packetAt(65536, 0, 1200, false)
 	put := func() {
 		p.Index++
@@ -197,5 +215,71 @@ func TestRingDoesNotAllocate(t *testing.T) {
 	}
 	if n := testing.AllocsPerRun(2000, put); n != 0 {
 		t.Errorf("%v allocations per packet", n)
+	}
+}
+
+// TestArrivals: in the order in which packets came, in pieces; what is lost is passed over up to the next frame.
+func TestArrivals(t *testing.T) {
+	const b = 65536
+	r := New(90000)
+	for _, i := range []uint64{b, b + 2, b + 1, b + 3} {
+		r.offer(packetAt(i, 0, 100, false))
+	}
+	burst, dst := make([]Packet, 0, 3), []byte("OS")
+	read := func(n uint64) (indexes []uint64, from uint64) {
+		var buf []byte
+		burst, buf, from = r.Arrivals(n, burst[:0], dst)
+		for _, p := range burst {
+			indexes = append(indexes, p.Index)
+			if !bytes.Equal(p.Payload, packetAt(p.Index, 0, len(p.Payload), false).Payload) {
+				t.Errorf("packet %d has another payload", p.Index)
+			}
+		}
+		if !bytes.HasPrefix(buf, dst) {
+			t.Error("the payloads were not put behind what the buffer held")
+		}
+		return indexes, from
+	}
+	if got, from := read(0); !slices.Equal(got, []uint64{b, b + 2, b + 1}) || from != 0 {
+		t.Errorf("first piece %v from %d", got, from)
+	}
+	if got, from := read(3); !slices.Equal(got, []uint64{b + 3}) || from != 3 {
+		t.Errorf("second piece %v from %d", got, from)
+	}
+	if got, from := read(r.Arrived()); got != nil || from != 4 {
+		t.Errorf("at the end %v from %d", got, from)
+	}
+	for i := uint64(b + 4); i < b+5000; i++ {
+		r.offer(packetAt(i, uint32(i/5), 1200, false))
+	}
+	got, from := read(4)
+	if len(got) != 3 || got[0]%5 != 0 || got[0] != b+from {
+		t.Errorf("after a loss: %v from %d", got, from)
+	}
+}
+
+// TestNumber: what is far behind is late once, and the second in a row begins a new count.
+func TestNumber(t *testing.T) {
+	r := New(90000)
+	if got, ok := r.Number(5000); got != 65536+5000 || !ok {
+		t.Errorf("the first: %d, %v", got, ok)
+	}
+	r.offer(packetAt(65536+5000, 0, 100, false))
+	for _, tc := range []struct {
+		seq  uint16
+		want uint64 // 0: late
+	}{
+		{5001, 65536 + 5001},
+		{4999, 65536 + 4999},
+		{5001 + 1<<14, 65536 + 5001 + 1<<14},
+		{100, 0},
+		{102, 0},
+		{103, 2*65536 + 103},
+		{4600, 0}, // not far enough for a new sender
+		{4601, 0},
+	} {
+		if got, ok := r.Number(tc.seq); got != tc.want || ok != (tc.want != 0) {
+			t.Errorf("%d: %d, %v, want %d", tc.seq, got, ok, tc.want)
+		}
 	}
 }

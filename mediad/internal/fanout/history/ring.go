@@ -1,4 +1,4 @@
-package fanout
+package history
 
 import (
 	"time"
@@ -18,12 +18,12 @@ const (
 	maxBytes      = 2 << 20
 )
 
-// ring is the history of one stream: the one copy of each packet that a node keeps, for retransmissions and for viewers who join.
+// Ring is the history of one stream, for retransmissions and for viewers who join.
 //
 // Payloads lie one after another in data, which is written round and round; slots, indexed by sequence, say where. A payload is
-// gone when data has been written over it, which pos tells: positions count all bytes ever stored. A ring has no lock: its
-// Stream's guards it. In the steady state put allocates nothing.
-type ring struct {
+// gone when data has been written over it, which pos tells: positions count all bytes ever stored. A Ring has no lock: its
+// stream's guards it. In the steady state Put allocates nothing, nor does reading into buffers that are large enough.
+type Ring struct {
 	slots   []slot
 	order   []arrival // what came when, round and round, as many as there are slots
 	arrived uint64    // packets ever stored: the number of the next arrival
@@ -31,7 +31,9 @@ type ring struct {
 	head    uint64 // bytes ever stored: the position of the next payload
 	newest  uint64 // highest index stored, 0: empty
 	oldest  uint64 // lowest index that may still be held
-	horizon uint32 // replaySeconds in ticks of the stream's clock
+	clock   uint32 // of the stream, in Hz
+	horizon uint32 // replaySeconds in ticks of that
+	suspect uint64 // index+1 of the last packet that was too old; see Number
 
 	key   uint64 // index of the first packet of the last key frame, 0: none seen
 	keyTS uint32
@@ -58,57 +60,67 @@ type slot struct {
 	desc        codec.Desc
 }
 
-func newRing(clock uint32) ring {
-	return ring{slots: make([]slot, minSlots), order: make([]arrival, minSlots), data: make([]byte, minBytes), horizon: replaySeconds * clock}
+// New returns an empty Ring for a stream with this RTP clock rate, in Hz.
+func New(clock uint32) *Ring {
+	return &Ring{
+		slots: make([]slot, minSlots), order: make([]arrival, minSlots), data: make([]byte, minBytes),
+		clock: clock, horizon: replaySeconds * clock,
+	}
 }
 
-func (r *ring) slot(index uint64) *slot { return &r.slots[index&uint64(len(r.slots)-1)] }
+// Number counts seq on without wrapping, nearest to the newest packet. What lies further back than the history reaches is late, and
+// false; far back, two in a row are a sender that began anew (RFC 3550 appendix A.1), and the count goes on a good half turn later.
+// "Far" is beyond what a NACK to the publisher can bring (pion asks for 512 back).
+func (r *Ring) Number(seq uint16) (index uint64, ok bool) {
+	const turn, far = 1 << 16, 600
+	if r.newest == 0 {
+		return turn + uint64(seq), true
+	}
+	index = r.newest + uint64(int64(int16(seq-uint16(r.newest))))
+	if r.reaches(index) {
+		r.suspect = 0
+		return index, true
+	}
+	if r.suspect == index && r.newest-index > far {
+		r.suspect = 0
+		return index + turn, true
+	}
+	r.suspect = index + 1
+	return 0, false
+}
+
+// Arrived returns how many packets were ever put: the number of the next arrival.
+func (r *Ring) Arrived() uint64 { return r.arrived }
+
+// Newest returns the highest index that was put; 0: none was.
+func (r *Ring) Newest() uint64 { return r.newest }
+
+// KeyFrame returns the index of the first packet of the last key frame; 0: none was seen.
+func (r *Ring) KeyFrame() uint64 { return r.key }
+
+func (r *Ring) slot(index uint64) *slot { return &r.slots[index&uint64(len(r.slots)-1)] }
 
 // arrival returns the entry of the n-th packet that came, of the last len(order).
-func (r *ring) arrival(n uint64) *arrival { return &r.order[n&uint64(len(r.order)-1)] }
-
-// firstHeld returns the first arrival, n or later, whose packet can be read.
-func (r *ring) firstHeld(n uint64) uint64 {
-	if size := uint64(len(r.order)); r.arrived-n > size {
-		n = r.arrived - size
-	}
-	for n < r.arrived && !r.holds(r.arrival(n).index) {
-		n++
-	}
-	return n
-}
-
-// frameAfter returns the first arrival, n or later, that begins a frame, as far as arrivals go.
-func (r *ring) frameAfter(n uint64) uint64 {
-	if n == r.arrived {
-		return n
-	}
-	before := r.slot(r.arrival(n).index).timestamp
-	for ; n < r.arrived; n++ {
-		if r.slot(r.arrival(n).index).timestamp != before {
-			break
-		}
-	}
-	return n
-}
+func (r *Ring) arrival(n uint64) *arrival { return &r.order[n&uint64(len(r.order)-1)] }
 
 // holds reports whether the packet with this index can be read.
-func (r *ring) holds(index uint64) bool {
+func (r *Ring) holds(index uint64) bool {
 	s := r.slot(index)
 	return s.index == index && index != 0 && !s.lost && r.head <= s.pos+uint64(len(r.data))
 }
 
-// had reports whether there was a packet with this index, held or not, as far as slots reach. One that comes again with other contents must not
+// Had reports whether there was a packet with this index, held or not, as far as slots reach. One that comes again with other contents must not
 // be taken for new: a viewer would be sent two packets under one number.
-func (r *ring) had(index uint64) bool { return r.slot(index).index == index }
+func (r *Ring) Had(index uint64) bool { return r.slot(index).index == index }
 
 // reaches reports whether a packet with this index, newer or not, still has a place.
-func (r *ring) reaches(index uint64) bool {
+func (r *Ring) reaches(index uint64) bool {
 	return r.newest == 0 || index+uint64(len(r.slots)) > r.newest
 }
 
-// put copies p. The caller has made sure that the ring reaches it and does not hold it.
-func (r *ring) put(p *Packet) {
+// Put copies p, payload included. Its Index is from Number, and the caller has made sure that the Ring has not Had it
+// and that its payload has at most fanout.MaxPacket bytes.
+func (r *Ring) Put(p *Packet) {
 	r.makeRoom(p)
 	n := uint64(len(p.Payload))
 	pos := r.place(n)
@@ -129,7 +141,7 @@ func (r *ring) put(p *Packet) {
 }
 
 // place returns the position at which n bytes lie in one piece.
-func (r *ring) place(n uint64) uint64 {
+func (r *Ring) place(n uint64) uint64 {
 	size := uint64(len(r.data))
 	if off := r.head % size; off+n > size {
 		return r.head + size - off
@@ -138,7 +150,7 @@ func (r *ring) place(n uint64) uint64 {
 }
 
 // makeRoom doubles slots or data while writing p would lose a packet younger than the horizon.
-func (r *ring) makeRoom(p *Packet) {
+func (r *Ring) makeRoom(p *Packet) {
 	if r.newest == 0 {
 		r.oldest = p.Index
 		return
@@ -164,12 +176,12 @@ func (r *ring) makeRoom(p *Packet) {
 
 // young reports whether s was sent less than the horizon before p. Age is told by timestamps, so that it means the same on every
 // node, and a picture that has stood still for long is still the newest one.
-func (r *ring) young(s *slot, p *Packet) bool {
+func (r *Ring) young(s *slot, p *Packet) bool {
 	return int32(p.Timestamp-s.timestamp) < int32(r.horizon)
 }
 
 // resize moves everything that is held into larger arrays.
-func (r *ring) resize(slots, size int) {
+func (r *Ring) resize(slots, size int) {
 	old := *r
 	r.slots, r.data, r.head = make([]slot, slots), make([]byte, size), 0
 	if slots > len(r.order) {
@@ -180,7 +192,7 @@ func (r *ring) resize(slots, size int) {
 	}
 	first := r.newest - min(r.newest, uint64(len(old.slots))) + 1
 	for i := first; i <= r.newest; i++ { // oldest first, so that they are also overwritten first
-		if !old.had(i) {
+		if !old.Had(i) {
 			continue
 		}
 		s := *old.slot(i)
@@ -196,41 +208,12 @@ func (r *ring) resize(slots, size int) {
 	}
 }
 
-func (r *ring) payload(s *slot) []byte {
+func (r *Ring) payload(s *slot) []byte {
 	off := s.pos % uint64(len(r.data))
 	return r.data[off : off+uint64(s.size)]
 }
 
-// get fills p with the packet of this index, the payload copied behind dst, and returns dst with it; false if it is not held.
-func (r *ring) get(index uint64, p *Packet, dst []byte) ([]byte, bool) {
-	if !r.holds(index) {
-		return dst, false
-	}
-	s := r.slot(index)
-	start := len(dst)
-	dst = append(dst, r.payload(s)...)
-	*p = Packet{
-		Seq: uint16(index), Timestamp: s.timestamp, Marker: s.marker, Payload: dst[start:], HasLevel: s.hasLevel, Level: s.level,
-		HasOrientation: s.hasOrient, Orientation: s.orientation, Index: index, Desc: s.desc,
-	}
-	return dst, true
-}
-
-// cached returns where a viewer may start: the first packet of the last key frame, if it is not older than the horizon and
-// everything since is here.
-func (r *ring) cached() (index uint64, ok bool) {
-	if r.key == 0 || !r.holds(r.key) || int32(r.slot(r.newest).timestamp-r.keyTS) >= int32(r.horizon) {
-		return 0, false
-	}
-	for i := r.key; i <= r.newest; i++ {
-		if !r.holds(i) {
-			return 0, false
-		}
-	}
-	return r.key, true
-}
-
-// memory is the number of bytes that the ring occupies.
-func (r *ring) memory() int {
+// Memory is the number of bytes that the Ring occupies.
+func (r *Ring) Memory() int {
 	return len(r.data) + len(r.slots)*int(unsafe.Sizeof(slot{})) + len(r.order)*int(unsafe.Sizeof(arrival{}))
 }
