@@ -18,6 +18,7 @@ import (
 
 	"weever/mediad/internal/admission"
 	"weever/mediad/internal/fanout"
+	"weever/mediad/internal/fanout/congestion"
 	"weever/mediad/internal/fence"
 	"weever/mediad/internal/nodecall"
 	"weever/mediad/internal/reaper"
@@ -26,6 +27,7 @@ import (
 	"weever/mediad/internal/session"
 	"weever/mediad/internal/session/life"
 	"weever/mediad/internal/session/turnstile"
+	"weever/mediad/internal/session/viewer/bandwidth"
 	"weever/mediad/internal/session/viewer/outlet"
 	"weever/mediad/internal/talk"
 	"weever/mediad/internal/udpio"
@@ -123,6 +125,10 @@ func (n *node) sessions() session.Stats {
 		Joins:   map[turnstile.Key]uint64{{Role: room.Pub, Word: "ok"}: 4, {Role: room.Sub, Word: "full"}: 5},
 		Ends:    map[turnstile.Key]uint64{{Role: room.Sub, Word: "kicked"}: 6},
 		Tracks:  n.tracks.Read(),
+		Links: bandwidth.Total{
+			Now: bandwidth.Sum{States: [congestion.States]int{congestion.Steady: 7, congestion.Blind: 1}},
+			Sum: bandwidth.Sum{Stats: congestion.Stats{Reports: 90, Malformed: 2, Repeated: 3, Cuts: 8}},
+		},
 	}
 }
 

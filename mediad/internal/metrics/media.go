@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"weever/mediad/internal/fanout/congestion"
 	"weever/mediad/internal/fanout/drop"
 	"weever/mediad/internal/metrics/census"
 	"weever/mediad/internal/relay/tally"
@@ -58,6 +59,12 @@ func mediaFamilies() []family {
 		counter("retransmitted_bytes_total", "Bytes of payload sent again.", byKind,
 			tracks(func(t census.Total[outlet.Sum]) float64 { return float64(t.Sum.ResentBytes) })),
 
+		gauge("viewer_links", "Viewers who have a choice of layers, by what is known of their networks.", []string{"state"}, readLinks),
+		counter("viewer_link_reports_total", "Reports of viewers on what arrived when (transport-wide feedback), by what they were good for.",
+			[]string{"result"}, readReports),
+		counter("viewer_link_cuts_total", "Times that a viewer's network was found to carry less than what was sent.", nil,
+			the(func(r *reading) uint64 { return r.sessions.Links.Sum.Cuts })),
+
 		counter("keyframe_requests_received_total", "Key frames asked for, by viewers (PLI, FIR) or other nodes.", []string{"from"}, readAsked),
 		counter("keyframe_requests_sent_total", "Key frames that this node asked for: of publishers (PLI), or of their nodes. Wishes are gathered.",
 			[]string{"to"}, readWished),
@@ -104,6 +111,19 @@ func readResent(r *reading, out emit) {
 		out(number(s.ResentRTX), kind, "rtx")
 		out(number(s.Resent-s.ResentRTX), kind, "plain")
 	}
+}
+
+func readLinks(r *reading, out emit) {
+	for state, n := range r.sessions.Links.Now.States {
+		out(number(n), congestion.State(state).String())
+	}
+}
+
+func readReports(r *reading, out emit) {
+	sum := r.sessions.Links.Sum
+	out(number(sum.Reports), "read")
+	out(number(sum.Malformed), "malformed")
+	out(number(sum.Repeated), "repeated")
 }
 
 func readAsked(r *reading, out emit) {

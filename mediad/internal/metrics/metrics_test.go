@@ -120,6 +120,8 @@ func TestTheRest(t *testing.T) {
 	n.want("alone", map[string]float64{
 		"weever_publishers{}": 3, "weever_viewers{}": 0, "weever_sessions{pub,away}": 2, "weever_sessions{pub,live}": 1, "weever_sessions{pub,pending}": 0,
 		"weever_joins_total{ok,pub}": 4, "weever_joins_total{ok,sub}": 0, "weever_joins_total{full,sub}": 5, "weever_session_ends_total{kicked,sub}": 6,
+		"weever_viewer_links{steady}": 7, "weever_viewer_links{blind}": 1, "weever_viewer_links{congested}": 0, "weever_viewer_link_cuts_total{}": 8,
+		"weever_viewer_link_reports_total{read}": 90, "weever_viewer_link_reports_total{malformed}": 2, "weever_viewer_link_reports_total{repeated}": 3,
 		"weever_join_answer_seconds{pub}": 1, "weever_join_connected_seconds{pub}": 1, "weever_join_answer_seconds{sub}": 1,
 		"weever_join_connected_seconds{sub}": 0, "weever_backend_probe_seconds{redis}": 1, "weever_backend_probe_seconds{nats}": 0,
 		"weever_nodes{eu?,v1}": 2, "weever_nodes_reaped_total{}": 1, "weever_lease_age_seconds{}": 1.5, "weever_ready{}": 1,

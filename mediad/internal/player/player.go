@@ -100,6 +100,13 @@ func (p *Player) Layer(rids []string) (rid string, ok bool) {
 	return p.wish.Choose(p.known(rids), p.below)
 }
 
+// Pinned reports whether the player named the layer itself and wants no other.
+func (p *Player) Pinned() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.wish.Rid != ""
+}
+
 // Select takes in a wish, in place of the one before. It is obeyed soon after; if it cannot be, the error is apierr.Unacceptable and
 // nothing changes.
 func (p *Player) Select(w layer.Wish) error {

@@ -196,6 +196,9 @@ func TestSelect(t *testing.T) {
 				t.Fatal(err)
 			}
 			r.look(10 * time.Millisecond)
+			if r.Pinned() != (w.Rid != "") {
+				t.Errorf("%+v: pinned %t", w, r.Pinned())
+			}
 			if rid, got := r.Layer(rids); rid != want || got != ok {
 				t.Errorf("%+v chose %q, %v", w, rid, got)
 			}
@@ -297,4 +300,30 @@ func TestReadings(t *testing.T) {
 	if r = r.next(relay.Meter{Bytes: 1 << 40}, at); r.bitrate != 0 {
 		t.Errorf("%d bit/s in no time", r.bitrate)
 	}
+}
+
+// Whoever else chooses among layers has the rates looked up by the same looks.
+func TestRates(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.open(`["layers"]`)
+		changed := make(chan struct{}, 1)
+		rates := r.cfg.Sources.Rates(*r.scene.Video, changed)
+		if got := rates.Of("h"); got != 0 {
+			t.Errorf("%d bit/s before the first look", got)
+		}
+		r.look(2 * time.Second)
+		<-changed
+		for rid, want := range map[string]int{"h": 3_000_000, "m": 2_000_000, "l": 1_000_000, "none": 0} {
+			if got := rates.Of(rid); got != want {
+				t.Errorf("layer %s takes %d, want %d", rid, got, want)
+			}
+		}
+		alone := r.metered.Load()
+		r.look(30 * time.Second)
+		if n := r.metered.Load() - alone; n > 33 {
+			t.Errorf("%d readings of three layers in 30 s for two who want them", n)
+		}
+		rates.Stop()
+		rates.Stop()
+	})
 }

@@ -52,7 +52,27 @@ func NewSources(ctx context.Context, count func(context.Context, room.Name) (int
 	}
 }
 
-// Wait returns when nothing is looked up any more; all players must have been closed.
+// Rates are what a track's layers take, looked up for whoever else chooses among layers.
+type Rates struct {
+	watch *poll.Watch[meterKey, readings]
+}
+
+// Rates looks up those of t until Stop. After each look changed gets a value, if it has room for one; it should have room for one, and
+// may serve several tracks.
+func (s *Sources) Rates(t Track, changed chan<- struct{}) *Rates {
+	return &Rates{s.meters.Watch(t.measure(), changed)}
+}
+
+// Of is what a layer takes, in bit/s of payload; 0: nothing came, or it is not known yet. It does not wait.
+func (r *Rates) Of(rid string) int {
+	latest, _ := r.watch.Latest()
+	return latest[rid].bitrate
+}
+
+// Stop ends the looking; calling it again does nothing. changed may still get a value that was on its way.
+func (r *Rates) Stop() { r.watch.Stop() }
+
+// Wait returns when nothing is looked up any more; all players must have been closed, and all Rates stopped.
 func (s *Sources) Wait() {
 	s.viewers.Wait()
 	s.meters.Wait()

@@ -21,6 +21,7 @@ import (
 	"weever/mediad/internal/session/life"
 	"weever/mediad/internal/session/publisher"
 	"weever/mediad/internal/session/viewer"
+	"weever/mediad/internal/session/viewer/bandwidth"
 	"weever/mediad/internal/session/viewer/outlet"
 	"weever/mediad/internal/talk"
 	"weever/shared/apierr"
@@ -81,13 +82,14 @@ type Service struct {
 	debts      debts
 	load       func() error // Config.Admit
 	tracks     *outlet.Book
+	links      *bandwidth.Book
 }
 
 // New makes a Service. Sessions can be started before Run is called.
 func New(cfg Config) *Service {
 	base, stop := context.WithCancelCause(context.Background())
 	s := &Service{
-		instance: cfg.Owner.Instance, log: cfg.Log, stop: stop, load: cfg.Admit, tracks: new(outlet.Book),
+		instance: cfg.Owner.Instance, log: cfg.Log, stop: stop, load: cfg.Admit, tracks: new(outlet.Book), links: new(bandwidth.Book),
 		sources:  player.NewSources(base, cfg.Store.CountSubscribers, cfg.Relay.Meter),
 		registry: newRegistry(cfg.MaxSessions, cfg.MaxPerClient),
 	}
@@ -97,7 +99,7 @@ func New(cfg Config) *Service {
 	}
 	s.viewers = viewer.Config{
 		Base: base, Owner: cfg.Owner, Store: cfg.Store, Roster: cfg.Roster, Relay: cfg.Relay, Peers: cfg.Peers,
-		Sources: s.sources, Talk: cfg.Talk, Times: cfg.Subs, Tracks: s.tracks, Owe: s.debts.owe, Log: cfg.Log,
+		Sources: s.sources, Talk: cfg.Talk, Times: cfg.Subs, Tracks: s.tracks, Links: s.links, Owe: s.debts.owe, Log: cfg.Log,
 	}
 	return s
 }

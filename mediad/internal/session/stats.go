@@ -10,6 +10,7 @@ import (
 	"weever/mediad/internal/session/publisher"
 	"weever/mediad/internal/session/turnstile"
 	"weever/mediad/internal/session/viewer"
+	"weever/mediad/internal/session/viewer/bandwidth"
 	"weever/mediad/internal/session/viewer/outlet"
 	"weever/shared/apierr"
 	"weever/shared/room"
@@ -32,11 +33,12 @@ type Stats struct {
 	Joins   map[turnstile.Key]uint64 // POSTs by outcome: "ok", or why it was refused
 	Ends    map[turnstile.Key]uint64 // sessions that ran, by why they ended
 	Tracks  outlet.Tracks            // what viewers are sent
+	Links   bandwidth.Total          // what they say of their networks
 }
 
 // Stats reads the counters. Tracks are asked one by one: it is nothing to do often.
 func (s *Service) Stats() Stats {
-	st := Stats{Running: s.registry.standing(), Tracks: s.tracks.Read()}
+	st := Stats{Running: s.registry.standing(), Tracks: s.tracks.Read(), Links: s.links.Read()[struct{}{}]}
 	st.Joins, st.Ends = s.registry.count.Read()
 	return st
 }

@@ -93,7 +93,7 @@ func (t *Track) attach() {
 	now := time.Now()
 	s.since, s.wished = now, now
 	s.format, s.fits = t.out.formats.Best(s.stream.Codec(), s.stream.Fmtp())
-	if t.cur == nil || now.Sub(t.last.at) > freshAfter {
+	if !t.urgent && (t.cur == nil || now.Sub(t.last.at) > freshAfter) {
 		s.detach = s.stream.Attach(s)
 		return
 	}

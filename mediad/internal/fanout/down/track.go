@@ -58,6 +58,7 @@ type Track struct {
 	started  bool
 	paused   bool
 	measured bool
+	urgent   bool        // SwitchNow is under way
 	now      time.Time   // of the burst that is being written, while measured
 	cur      *source     // what the viewer gets
 	next     *source     // what it is to get, from the first packet that can begin
@@ -177,8 +178,8 @@ func (t *Track) Switch(s *fanout.Stream, release func()) {
 	freed.run()
 }
 
-// SwitchNow is Switch for a link that is too full: what is shown now stops at once, and s begins with its cached key frame if there is
-// one, else with the next.
+// SwitchNow is Switch for a link that is too full: what is shown now stops at once, and s begins with its next key frame, which is asked for. The
+// cached one would be followed by seconds of old pictures at once.
 func (t *Track) SwitchNow(s *fanout.Stream, release func()) {
 	var freed freed
 	t.mu.Lock()
@@ -186,7 +187,9 @@ func (t *Track) SwitchNow(s *fanout.Stream, release func()) {
 		freed.drop(t.cur)
 		t.cur = nil
 	}
+	t.urgent = true
 	freed = append(freed, t.retarget(s, release)...)
+	t.urgent = false
 	t.mu.Unlock()
 	freed.run()
 }

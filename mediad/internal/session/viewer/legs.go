@@ -45,6 +45,7 @@ func (v *Viewer) compare() {
 	if v.player != nil {
 		v.renamePlain(want)
 	}
+	v.offer(pubs)
 	for key, l := range v.legs {
 		if p, ok := want[key]; !ok || !v.follow(l, p) {
 			v.drop(l)
@@ -124,7 +125,11 @@ func (v *Viewer) follow(l *leg, p room.Publisher) bool {
 		v.log.Warn("track not switched", "track", t.ID, "err", err)
 		return false
 	}
-	l.down.Switch(handle.Stream(), handle.Close)
+	turn := l.down.Switch
+	if p.Inc == l.inc && v.share.Urgent(l.key, l.layer) {
+		turn = l.down.SwitchNow
+	}
+	turn(handle.Stream(), handle.Close)
 	l.inc, l.owner, l.track, l.layer, l.source = p.Inc, p.Owner, t, layer, handle.Stream()
 	return true
 }

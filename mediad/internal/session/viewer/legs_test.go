@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 
+	"weever/mediad/internal/session/viewer/bandwidth"
 	"weever/mediad/internal/session/viewer/wishes"
 	"weever/shared/room"
 	"weever/shared/room/roomtest"
@@ -17,7 +18,7 @@ func TestALegKnowsThePresentLayers(t *testing.T) {
 	track := func(layers ...string) room.Track {
 		return room.Track{ID: key.ID, Kind: "video", Codec: "video/VP8", Layers: layers}
 	}
-	v := &Viewer{wishes: wishes.New(wishes.Config{})}
+	v := &Viewer{wishes: wishes.New(wishes.Config{}), share: bandwidth.New(bandwidth.Config{})}
 	l := &leg{key: key, inc: 1, track: track("h", "m", "l"), layer: "h"}
 	for _, now := range []room.Track{track("h", "m"), track("h", "m", "l")} {
 		if !v.follow(l, room.Publisher{FullID: key.Pub, Inc: 1, Tracks: []room.Track{now}}) {

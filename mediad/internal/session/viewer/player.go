@@ -8,7 +8,6 @@ import (
 	"weever/mediad/internal/player"
 	"weever/mediad/internal/relay"
 	"weever/mediad/internal/session/life"
-	"weever/mediad/internal/session/viewer/wishes"
 	"weever/shared/room"
 )
 
@@ -58,14 +57,4 @@ func (v *Viewer) show(pubs []room.Publisher) {
 		}
 	}
 	v.player.Show(scene)
-}
-
-// layerOf chooses a layer of t for a leg: by the player's choice, or by the level asked for on the control channel.
-func (v *Viewer) layerOf(key wishes.Track, t room.Track) string {
-	if v.player != nil && t.Kind == "video" {
-		if rid, ok := v.player.Layer(t.Layers); ok {
-			return rid
-		}
-	}
-	return v.wishes.Layer(key, t.Layers)
 }

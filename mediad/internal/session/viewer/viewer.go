@@ -22,6 +22,7 @@ import (
 	"weever/mediad/internal/session/life"
 	"weever/mediad/internal/session/viewer/alone"
 	"weever/mediad/internal/session/viewer/announce"
+	"weever/mediad/internal/session/viewer/bandwidth"
 	"weever/mediad/internal/session/viewer/negotiation"
 	"weever/mediad/internal/session/viewer/outlet"
 	"weever/mediad/internal/session/viewer/presence"
@@ -60,6 +61,7 @@ type Config struct {
 	Talk    *talk.Hub
 	Times   life.Times
 	Tracks  *outlet.Book    // of all viewers
+	Links   *bandwidth.Book // likewise
 	Owe     func(life.Debt) // takes what Redis could not be told when a session ended; it must not block
 	Log     *slog.Logger
 }
@@ -86,6 +88,7 @@ type Viewer struct {
 	sections  *sections.List
 	legs      map[wishes.Track]*leg
 	outlets   *outlet.Outlets
+	share     *bandwidth.Sharing
 	doomed    []*down.Track // their sections are parked by the next round
 	told      *announce.Ledger
 	heard     speakers.Board
@@ -119,6 +122,7 @@ func New(ctx context.Context, cfg Config, e life.Entry, opt Options, session str
 		told:     announce.New(), alone: alone.New(),
 	}
 	v.outlets = outlet.New(outlet.Config{Book: cfg.Tracks, Clock: v.Clock, WriteRTCP: pc.WriteRTCP, Out: pc.Out})
+	v.share = v.newSharing(pc.Out)
 	v.record = presence.New(presence.Config{Store: cfg.Store, Owner: cfg.Owner, Owe: cfg.Owe, Log: v.log}, v.ID)
 	if e.Offer.Data {
 		v.seat = cfg.Talk.Join(e.Room, e.Full, e.Grant.Say)
@@ -203,6 +207,11 @@ func (v *Viewer) Run() {
 			v.turn(v.nego.Next())
 		case <-v.news():
 			v.compare()
+		case now := <-v.share.Ticks():
+			if v.share.Tick(now) {
+				v.compare()
+				v.turn(v.nego.Next())
+			}
 		case c := <-v.Opened():
 			v.open(c)
 		case <-v.Asked():
@@ -288,6 +297,7 @@ func (v *Viewer) release() {
 		v.player.Close()
 	}
 	v.alone.Stop()
+	v.share.Close()
 	v.outlets.CloseAll()
 	_ = v.PC.GracefulClose()
 	v.room.Close()

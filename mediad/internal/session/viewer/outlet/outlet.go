@@ -4,6 +4,8 @@
 package outlet
 
 import (
+	"iter"
+	"maps"
 	"time"
 
 	"github.com/pion/rtcp"
@@ -52,8 +54,9 @@ type Config struct {
 
 // Outlets are the tracks of one viewer, for one goroutine at a time.
 type Outlets struct {
-	cfg  Config
-	open map[*down.Track]func()
+	cfg      Config
+	open     map[*down.Track]func()
+	measured bool
 }
 
 // New makes Outlets without tracks.
@@ -68,9 +71,21 @@ func (o *Outlets) Open(kind webrtc.RTPCodecType) (*down.Track, error) {
 	if err != nil {
 		return nil, err
 	}
+	d.Measure(o.measured)
 	o.open[d] = o.cfg.Book.Enter(kind.String(), func() Sum { return read(d) })
 	return d, nil
 }
+
+// Measure says of all tracks, those opened later too, whether their packets are to be numbered (see down.Track).
+func (o *Outlets) Measure(on bool) {
+	o.measured = on
+	for d := range o.open {
+		d.Measure(on)
+	}
+}
+
+// All gives the tracks that are open, in no order.
+func (o *Outlets) All() iter.Seq[*down.Track] { return maps.Keys(o.open) }
 
 func read(d *down.Track) Sum {
 	st := d.Stats()
