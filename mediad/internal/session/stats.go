@@ -34,11 +34,12 @@ type Stats struct {
 	Ends    map[turnstile.Key]uint64 // sessions that ran, by why they ended
 	Tracks  outlet.Tracks            // what viewers are sent
 	Links   bandwidth.Total          // what they say of their networks
+	Pion    map[string]uint64        // packets that pion dropped, by reason
 }
 
 // Stats reads the counters. Tracks are asked one by one: it is nothing to do often.
 func (s *Service) Stats() Stats {
-	st := Stats{Running: s.registry.standing(), Tracks: s.tracks.Read(), Links: s.links.Read()[struct{}{}]}
+	st := Stats{Running: s.registry.standing(), Tracks: s.tracks.Read(), Links: s.links.Read()[struct{}{}], Pion: s.publishers.Peers.Drops()}
 	st.Joins, st.Ends = s.registry.count.Read()
 	return st
 }

@@ -30,9 +30,9 @@ type leg struct {
 }
 
 // compare looks at the room and at the wishes, tells the client who came and went, and changes the legs accordingly. Sections
-// follow in the next round.
-func (v *Viewer) compare() {
-	pubs := v.wishes.Choose(v.room.View())
+// follow in the next round. It returns who there was to choose from.
+func (v *Viewer) compare() (pubs []room.Publisher) {
+	pubs = v.wishes.Choose(v.room.View())
 	v.announce(pubs)
 	want := map[wishes.Track]room.Publisher{}
 	for _, p := range pubs {
@@ -60,6 +60,7 @@ func (v *Viewer) compare() {
 		v.waitAlone()
 		v.show(pubs)
 	}
+	return pubs
 }
 
 // announce tells the client what changed in the room since the last time.

@@ -145,12 +145,12 @@ func New(ctx context.Context, cfg Config, e life.Entry, opt Options, session str
 // answer puts what is live on the offered sections and writes the answer.
 func (v *Viewer) answer(ctx context.Context, offer *peer.Offer) (*life.Answer, error) {
 	v.PC.OnConnectionStateChange(func(webrtc.PeerConnectionState) { v.Again() })
-	v.compare()
+	pubs := v.compare()
 	if len(v.legs) == 0 {
 		v.Clock.NobodyThere()
 	}
 	if !offer.Data && len(v.legs) == 0 {
-		if len(v.wishes.Choose(v.room.View())) > 0 {
+		if len(pubs) > 0 {
 			return nil, apierr.New(apierr.Unacceptable, "the publisher sends no codec that this offer takes")
 		}
 		return nil, apierr.New(apierr.NobodyLive, "nobody is live in this room; try again when somebody publishes").After(2 * time.Second)
@@ -169,7 +169,7 @@ func (v *Viewer) answer(ctx context.Context, offer *peer.Offer) (*life.Answer, e
 	}
 	v.sections.Completed()
 	v.settled = !offer.Data
-	v.show(v.wishes.Choose(v.room.View())) // before the player can ask
+	v.show(pubs) // before the player can ask
 	return &life.Answer{SDP: sdp, Session: v.ID.Session, ETag: v.ICE.Settle(), Plain: !offer.Data}, nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"weever/mediad/internal/fanout"
+	"weever/mediad/internal/fanout/drop"
 	"weever/mediad/internal/fanout/headerext"
 )
 
@@ -42,6 +43,9 @@ func (in *Intake) Accept(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver
 			return
 		case err != nil || n < 2:
 			fails++ // not a packet of this track's; the next one may be
+			if s := in.stream(i, track); s != nil {
+				s.Drop(unreadable(err))
+			}
 			continue
 		}
 		fails = 0
@@ -58,6 +62,18 @@ func (in *Intake) Accept(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver
 		}
 	}
 	in.cfg.Log.Warn("track given up: nothing that arrives can be read", "track", i.track.ID)
+}
+
+// unreadable says why a packet could not be read.
+func unreadable(err error) drop.Reason {
+	switch {
+	case errors.Is(err, io.ErrShortBuffer):
+		return drop.Oversized
+	case errors.Is(err, webrtc.ErrCodecNotFound):
+		return drop.PayloadType
+	default:
+		return drop.Malformed
+	}
 }
 
 // begin finds the input of a remote track and counts its reader. pion announces a track again for each SSRC that claims its
