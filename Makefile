@@ -13,6 +13,7 @@ P         ?= 2# test binaries at a time: each starts servers of its own
 TIMEOUT   ?= 30m# of one package's tests
 FUZZTIME  ?= 60s# of one fuzz target
 COUNT     ?= 3# repetitions of `make race`
+SOAK      ?= 10m# of `make soak`
 BENCH     ?= .# which benchmarks
 BENCHTIME ?= 1s
 ROUNDS    ?= 5# of each side-by-side measurement
@@ -111,6 +112,10 @@ race: setup ## the Go tests COUNT times under the race detector
 .PHONY: chaos
 chaos: setup ## let everything fail that nodes live on, one after the other, and print what people noticed (8 minutes)
 	cd mediad/internal/chaos && go test -timeout 25m -args -full
+
+.PHONY: soak
+soak: setup ## let people come and go for SOAK (10m), and look whether the node is as it was when all have gone
+	cd mediad/internal/storm && go test -run '^TestSoak$$' -v -timeout 24h -args -soak $(SOAK)
 
 .PHONY: site
 site: site-tools ## checks of site/: node tests and types

@@ -122,6 +122,9 @@ func (s *Stream) WriteRTP(raw []byte, ids headerext.IDs) error {
 	return nil
 }
 
+// Drop counts a packet that is not handed to WriteRTP, for a reason of a Stream's.
+func (s *Stream) Drop(why drop.Reason) { s.drops.Add(why, 1) }
+
 // parse validates raw and sets s.one (RFC 3550 section 5.1, RFC 8285 section 4).
 func (s *Stream) parse(raw []byte, ids headerext.IDs) error {
 	h := &s.header

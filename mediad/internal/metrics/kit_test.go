@@ -125,6 +125,7 @@ func (n *node) sessions() session.Stats {
 		Joins:   map[turnstile.Key]uint64{{Role: room.Pub, Word: "ok"}: 4, {Role: room.Sub, Word: "full"}: 5},
 		Ends:    map[turnstile.Key]uint64{{Role: room.Sub, Word: "kicked"}: 6},
 		Tracks:  n.tracks.Read(),
+		Pion:    map[string]uint64{"srtp_invalid": 9},
 		Links: bandwidth.Total{
 			Now: bandwidth.Sum{States: [congestion.States]int{congestion.Steady: 7, congestion.Blind: 1}},
 			Sum: bandwidth.Sum{Stats: congestion.Stats{Reports: 90, Malformed: 2, Repeated: 3, Cuts: 8}},

@@ -72,7 +72,8 @@ func mediaFamilies() []family {
 		counter(
 			"drops_total", "What went no further, by place and reason: packets, and messages at the places talk, events and calls. At the "+
 				"place viewer the reasons nack_… are retransmissions not made; waiting_keyframe is no fault. Nor is duplicate at remote_stream: a stream that begins is "+
-				"read out of its node's history and off the bus, and the two overlap.",
+				"read out of its node's history and off the bus, and the two overlap. At the place pion is what the library for ICE, DTLS and SRTP dropped; "+
+				"unread are packets of streams that were not declared, counted when they end.",
 			[]string{"place", "reason"}, readDrops,
 		),
 	}
@@ -167,6 +168,9 @@ func readDrops(r *reading, out emit) {
 	}
 	for reason, n := range r.udp.Drops {
 		out(number(n), "udp", reason)
+	}
+	for reason, n := range r.sessions.Pion {
+		out(number(n), "pion", reason)
 	}
 	for reason, n := range r.talk.Named() {
 		out(number(n), "talk", reason)

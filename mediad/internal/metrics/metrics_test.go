@@ -42,6 +42,7 @@ func TestValuesMove(t *testing.T) {
 		"weever_drops_total{udp,stun_replayed}":              0,
 		"weever_drops_total{events,unreadable}":              0,
 		"weever_drops_total{viewer,nack_unknown}":            0,
+		"weever_drops_total{pion,srtp_invalid}":              9,
 		"weever_nats_reconnects_total{media}":                0,
 		"weever_redis_failures_total{}":                      0,
 	})

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/ice/v4"
@@ -56,6 +57,8 @@ type Factory struct {
 	log     *slog.Logger
 	cert    webrtc.Certificate
 	kits    map[variant]*kit
+	pion    *pionlog.Factory
+	unread  atomic.Uint64 // RTP packets, mostly of SSRCs that nobody declared
 }
 
 // kit is what the connections of one variant share. Their API is made per connection: pion's buffers are per API.
@@ -93,11 +96,11 @@ func New(cfg Config) (*Factory, error) {
 	if err != nil {
 		return nil, fmt.Errorf("peer: making the DTLS certificate: %w", err)
 	}
-	f := &Factory{udp: cfg.UDPMux, writers: cfg.Writers, log: cfg.Log, cert: *cert, kits: map[variant]*kit{}}
+	f := &Factory{udp: cfg.UDPMux, writers: cfg.Writers, log: cfg.Log, cert: *cert, kits: map[variant]*kit{}, pion: pionlog.New(cfg.Log)}
 	for _, role := range []room.Role{room.Pub, room.Sub} {
 		for _, client := range []bool{false, true} {
 			v := variant{role, client}
-			if f.kits[v], err = newKit(cfg, v); err != nil {
+			if f.kits[v], err = newKit(cfg, v, f.pion); err != nil {
 				return nil, fmt.Errorf("peer: %w", err)
 			}
 		}
@@ -105,21 +108,21 @@ func New(cfg Config) (*Factory, error) {
 	return f, nil
 }
 
-func newKit(cfg Config, v variant) (*kit, error) {
+func newKit(cfg Config, v variant, log *pionlog.Factory) (*kit, error) {
 	me, err := codecs.MediaEngine(v.role == room.Pub)
 	if err != nil {
 		return nil, err
 	}
 	se, err := transport.Settings(transport.Config{
 		Publisher: v.role == room.Pub, DTLSClient: v.dtlsClient,
-		PublicIPs: cfg.PublicIPs, Loopback: cfg.Loopback, ResumeWindow: cfg.ResumeWindow, Log: cfg.Log,
+		PublicIPs: cfg.PublicIPs, Loopback: cfg.Loopback, ResumeWindow: cfg.ResumeWindow, Log: log,
 	})
 	if err != nil {
 		return nil, err
 	}
 	chain := &interceptor.Registry{}
 	if v.role == room.Pub {
-		if err := receiverChain(chain, pionlog.New(cfg.Log)); err != nil {
+		if err := receiverChain(chain, log); err != nil {
 			return nil, err
 		}
 	}
@@ -147,6 +150,14 @@ func receiverChain(chain *interceptor.Registry, log *pionlog.Factory) error {
 	return nil
 }
 
+// Drops is how many packets pion has dropped in the connections of this Factory, by reason; all reasons are there. "unread" are authentic
+// ones of streams that nobody reads: they are counted when their stream ends, or when it holds as many as it may.
+func (f *Factory) Drops() map[string]uint64 {
+	n := f.pion.Drops()
+	n["unread"] = f.unread.Load()
+	return n
+}
+
 // Conn is a connection that answers an offer.
 type Conn struct {
 	*webrtc.PeerConnection
@@ -157,7 +168,7 @@ type Conn struct {
 
 // Accept makes a connection for the offer and applies the offer to it. The caller owns the connection and must Close it.
 func (f *Factory) Accept(o *Offer) (*Conn, error) {
-	streams := allowance.New(o.Role == room.Pub)
+	streams := allowance.New(o.Role == room.Pub, &f.unread)
 	c := &Conn{}
 	var mux ice.UDPMux = f.udp
 	var tap *dtlskeys.Tap

@@ -23,6 +23,8 @@ type LAN struct {
 	last   netip.Addr
 	ports  int
 	faults []*Fault // in effect
+
+	stations []*Station
 }
 
 // NewLAN makes a LAN without stations.
@@ -46,11 +48,17 @@ func NewLAN(t testing.TB) *LAN {
 // port names the next socket of the switch.
 func (l *LAN) port() string { l.ports++; return "port" + strconv.Itoa(l.ports) }
 
-// connect puts a port into use.
+// connect puts a port into use and waits until the kernel has done so.
 func (l *LAN) connect(port string) {
 	l.net.t.Helper()
-	l.wires.ip("link set "+port+" master switch", "link set "+port+" addrgenmode none up")
+	l.attach(port)
 	l.wires.awaitUp(port)
+}
+
+// attach puts a port into use. One that is a file, not a cable, needs no more.
+func (l *LAN) attach(port string) {
+	l.net.t.Helper()
+	l.wires.ip("link set "+port+" master switch", "link set "+port+" addrgenmode none up")
 }
 
 // Station is a machine on a LAN: programs run in it see its network alone.
@@ -63,16 +71,30 @@ type Station struct {
 // Station adds a station and returns when packets flow to and from it.
 func (l *LAN) Station() *Station {
 	l.net.t.Helper()
+	s := l.newStation()
+	port := l.port()
+	l.wires.ip("link add " + port + " type veth peer name eth0 netns " + s.m.Name)
+	s.setUp()
+	l.connect(port)
+	s.m.awaitUp("eth0")
+	return s
+}
+
+// newStation makes one without an interface.
+func (l *LAN) newStation() *Station {
+	l.net.t.Helper()
 	if l.last = l.last.Next(); l.last.As4()[3] == 255 {
 		l.net.t.Fatal("a LAN has at most 253 stations")
 	}
 	s := &Station{Addr: l.last, m: l.net.Machine()}
-	port := l.port()
-	l.wires.ip("link add " + port + " type veth peer name eth0 netns " + s.m.Name)
-	s.m.ip("addr add "+s.Addr.String()+"/24 dev eth0", "link set eth0 addrgenmode none up")
-	l.connect(port)
-	s.m.awaitUp("eth0")
+	l.stations = append(l.stations, s)
 	return s
+}
+
+// setUp gives its eth0 an address.
+func (s *Station) setUp() {
+	s.m.net.t.Helper()
+	s.m.ip("addr add "+s.Addr.String()+"/24 dev eth0", "link set eth0 addrgenmode none up")
 }
 
 // Command prepares a program to run on the station. It dies with the test binary; the test starts it and waits for it.

@@ -66,10 +66,20 @@ func New(t testing.TB) *Network {
 func newNetwork(t testing.TB) *Network {
 	t.Helper()
 	sweepNetworks()
-	n := &Network{t: t, tag: fmt.Sprintf("%s%d-%02x", linkMark, os.Getpid(), rand.N(256))}
+	n := &Network{t: t, tag: freeTag()}
 	n.Interface = n.tag + "s"
 	t.Cleanup(func() { remove(n.tag, netnsMark+strings.TrimPrefix(n.tag, linkMark)) })
 	return n
+}
+
+// freeTag chooses what the names of a new network's parts begin with. A process may have 256 networks at a time.
+func freeTag() string {
+	for {
+		id := fmt.Sprintf("%d-%02x", os.Getpid(), rand.N(256))
+		if len(interfaces(linkMark+id))+len(namespaces(netnsMark+id+"-")) == 0 {
+			return linkMark + id
+		}
+	}
 }
 
 // freeNet chooses 256 addresses that no interface of this machine is in.

@@ -53,10 +53,12 @@ func (t *Track) Feedback(out *udpio.Batch, b []byte) {
 
 // handleNack answers requests for packets of the present run from the history.
 func (t *Track) handleNack(out *udpio.Batch, packet []byte) {
-	nacks, mine := t.resend.reader.Nacks(packet, t.out.ssrc)
+	nacks, more, mine := t.resend.reader.Nacks(packet, t.out.ssrc)
 	if !mine {
 		return
 	}
+	t.stats.Nacks += uint64(more) //nolint:gosec // not negative
+	t.drops.Add(drop.NackBudget, more)
 	now := time.Now()
 	t.now = now
 	for i := range nacks {

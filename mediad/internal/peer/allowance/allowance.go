@@ -4,6 +4,7 @@
 package allowance
 
 import (
+	"errors"
 	"io"
 	"sync/atomic"
 
@@ -27,10 +28,16 @@ type Allowance struct {
 	rtp   atomic.Int32
 	rtcp  atomic.Int32
 	cut   atomic.Bool
+
+	unread *atomic.Uint64 // of all connections
 }
 
-// New makes the Allowance of a connection over which media is received, or none is: a viewer has nothing to send.
-func New(receives bool) *Allowance { return &Allowance{media: receives} }
+// New makes the Allowance of a connection over which media is received, or none is: a viewer has nothing to send. RTP packets that nobody
+// read are added to unread: those that found the buffer full, and what was left when the stream was closed. Of an SSRC that was not
+// declared that is nearly all.
+func New(receives bool, unread *atomic.Uint64) *Allowance {
+	return &Allowance{media: receives, unread: unread}
+}
 
 // Guard names the connection, which is closed once it has had more streams than anybody who behaves. Call it before any packet comes.
 func (a *Allowance) Guard(pc *webrtc.PeerConnection) { a.pc.Store(pc) }
@@ -45,6 +52,9 @@ func (a *Allowance) Buffer(kind packetio.BufferPacketType, _ uint32) io.ReadWrit
 		}
 	}
 	b := &bounded{Buffer: packetio.NewBuffer(), count: count}
+	if kind == packetio.RTPBufferPacket {
+		b.unread = a.unread
+	}
 	b.SetLimitSize(size)
 	if count.Add(1) > most {
 		_ = b.Buffer.Close()
@@ -59,13 +69,26 @@ func (a *Allowance) Buffer(kind packetio.BufferPacketType, _ uint32) io.ReadWrit
 type bounded struct {
 	*packetio.Buffer
 	count  *atomic.Int32
+	unread *atomic.Uint64 // nil: of RTCP
 	closed atomic.Bool
+}
+
+// Write implements io.Writer; p is copied.
+func (b *bounded) Write(p []byte) (int, error) {
+	n, err := b.Buffer.Write(p)
+	if b.unread != nil && errors.Is(err, packetio.ErrFull) {
+		b.unread.Add(1)
+	}
+	return n, err
 }
 
 // Close ends the reads that wait; it may be called more than once.
 func (b *bounded) Close() error {
 	if !b.closed.Swap(true) {
 		b.count.Add(-1)
+		if b.unread != nil {
+			b.unread.Add(uint64(b.Count())) //nolint:gosec // not negative
+		}
 	}
 	return b.Buffer.Close()
 }

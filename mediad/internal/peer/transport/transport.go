@@ -5,7 +5,6 @@
 package transport
 
 import (
-	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
@@ -13,9 +12,8 @@ import (
 
 	"github.com/pion/dtls/v3"
 	"github.com/pion/ice/v4"
+	"github.com/pion/logging"
 	"github.com/pion/webrtc/v4"
-
-	"weever/mediad/internal/pionlog"
 )
 
 // MaxMessage is the largest data-channel message taken or sent, in bytes: Chromium's own limit.
@@ -39,12 +37,12 @@ type Config struct {
 	PublicIPs    []netip.Addr  // advertised as host candidates in place of the local addresses of their family
 	Loopback     bool          // peers on loopback are welcome
 	ResumeWindow time.Duration // how long a silent publisher's connection is kept
-	Log          *slog.Logger
+	Log          logging.LoggerFactory
 }
 
 // Settings returns what the connections of one kind share. The caller adds what is of one connection only.
 func Settings(cfg Config) (*webrtc.SettingEngine, error) {
-	se := &webrtc.SettingEngine{LoggerFactory: pionlog.New(cfg.Log)}
+	se := &webrtc.SettingEngine{LoggerFactory: cfg.Log}
 	se.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6})
 	se.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	se.DisableActiveTCP(true)

@@ -7,6 +7,7 @@ package feedback
 import (
 	"encoding/binary"
 	"iter"
+	"math/bits"
 	"time"
 
 	"github.com/pion/rtcp"
@@ -72,14 +73,19 @@ func WantsKeyframe(packet []byte, ssrc uint32) bool {
 	return false
 }
 
-// Nacks reads a packet of kind Nack: what is to be sent again, bounded, valid until the next call; false if it is not about ssrc.
-func (r *Reader) Nacks(packet []byte, ssrc uint32) ([]rtcp.NackPair, bool) {
+// Nacks reads a packet of kind Nack: what is to be sent again, bounded, valid until the next call, and how many packets more were asked
+// for; false if it is not about ssrc.
+func (r *Reader) Nacks(packet []byte, ssrc uint32) (list []rtcp.NackPair, more int, mine bool) {
 	n := &r.nack
 	n.Nacks = n.Nacks[:0]
 	if n.Unmarshal(packet) != nil || n.MediaSSRC != ssrc {
-		return nil, false
+		return nil, 0, false
 	}
-	return n.Nacks[:min(len(n.Nacks), maxNacks)], true
+	list = n.Nacks[:min(len(n.Nacks), maxNacks)]
+	for _, pair := range n.Nacks[len(list):] {
+		more += 1 + bits.OnesCount16(uint16(pair.LostPackets))
+	}
+	return list, more, true
 }
 
 // Quality is what a viewer reported last.

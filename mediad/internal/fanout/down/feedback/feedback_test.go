@@ -51,10 +51,10 @@ func TestNacksAreBounded(t *testing.T) {
 	for i := range uint16(maxNacks + 1) {
 		long.Nacks = append(long.Nacks, rtcp.NackPair{PacketID: 20 * i})
 	}
-	if got, mine := r.Nacks(compound(t, long), ssrc); len(got) != maxNacks || !mine || got[1].PacketID != 20 {
-		t.Errorf("%d entries, mine: %v", len(got), mine)
+	if got, more, mine := r.Nacks(compound(t, long), ssrc); len(got) != maxNacks || more != 1 || !mine || got[1].PacketID != 20 {
+		t.Errorf("%d entries and %d packets more, mine: %v", len(got), more, mine)
 	}
-	if got, mine := r.Nacks(compound(t, long), 9); got != nil || mine {
+	if got, _, mine := r.Nacks(compound(t, long), 9); got != nil || mine {
 		t.Errorf("for another: %d entries", len(got))
 	}
 }
@@ -77,7 +77,7 @@ func TestReadingDoesNotAllocate(t *testing.T) {
 			case Report:
 				r.Report(packet, ssrc, 90000, &s, &q)
 			case Nack:
-				list, _ := r.Nacks(packet, ssrc)
+				list, _, _ := r.Nacks(packet, ssrc)
 				nacks += len(list)
 			case Keyframe:
 				if WantsKeyframe(packet, ssrc) {

@@ -1,0 +1,187 @@
+package storm
+
+import (
+	"fmt"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/pion/rtp"
+
+	"weever/mediad/internal/client"
+	"weever/mediad/internal/client/histogram"
+	"weever/mediad/internal/client/synth"
+	"weever/shared/testkit/netns"
+)
+
+const (
+	calmViewers = 8
+	windowLasts = 1500 * time.Millisecond
+	burst       = 1000 // packets
+)
+
+// hall is two rooms of one node. In one a camera is watched calmly; of what disturbs them its viewers should notice nothing. Somebody
+// watches both rooms who is blocked at times.
+type hall struct {
+	*stage
+	alice   *client.Publisher // the camera
+	ears    []*ear            // of its viewers
+	viewers []*client.Subscriber
+	bursty  *client.Publisher // publishes by burst
+	packet  rtp.Packet        // of bursty
+	blocked *guest
+	cables  []netns.Flow // of it
+}
+
+func newHall(t testing.TB) *hall {
+	t.Helper()
+	h := &hall{stage: newStage(t)}
+	h.alice = h.publish("calm", "alice", client.Microphone(), client.Camera(synth.VP8, synth.Browser))
+	h.bursty = h.publish("noisy", "bursty", client.Track{Config: synth.Config{Codec: synth.VP8}, Manual: true})
+	h.packet = rtp.Packet{Header: rtp.Header{Version: 2}, Payload: make([]byte, 1000)}
+	copy(h.packet.Payload, []byte{0x10, 0, 0, 0, 0x9d, 1, 0x2a, 1, 2, 3, 4}) // begins a key frame (RFC 7741 section 4)
+	await(t, "the publisher of bursts to be live", joinLimit, func() error {
+		h.burst(1)
+		if n := h.figures().sum("weever_sessions", `role="pub"`, `state="live"`); n < 2 {
+			return fmt.Errorf("%g are", n)
+		}
+		return nil
+	})
+	for i := range calmViewers {
+		e := newEar()
+		cfg := h.visit("calm", fmt.Sprintf("calm%d", i))
+		cfg.Arrived = e.note
+		h.viewers, h.ears = append(h.viewers, h.subscribe(cfg)), append(h.ears, e)
+	}
+	h.subscribe(h.visit("noisy", "listener"))
+	station := h.lan.Station()
+	h.blocked = h.guest(station)
+	h.cables = []netns.Flow{{A: station.Addr, B: h.station.Addr}}
+	call[Nothing](h.blocked, "Watch", Visit{h.url(), "calm", "blocked", 2, 1})
+	call[Nothing](h.blocked, "Watch", Visit{h.url(), "noisy", "blocked", 2, 1})
+	return h
+}
+
+// burst sends so many packets at once, in frames of ten.
+func (h *hall) burst(n int) {
+	h.Helper()
+	for range n {
+		h.packet.SequenceNumber++
+		h.packet.Marker = h.packet.SequenceNumber%10 == 9
+		h.packet.Timestamp = uint32(h.packet.SequenceNumber/10) * 3000
+		if err := h.bursty.WriteRTP(0, 0, &h.packet); err != nil {
+			h.Error(err)
+			return
+		}
+	}
+}
+
+// disturbance is what happens meanwhile; it returns what ends it.
+type disturbance func(h *hall) (end func())
+
+func stopped(h *hall) func() {
+	h.blocked.signal(syscall.SIGSTOP)
+	return func() { h.blocked.signal(syscall.SIGCONT) }
+}
+
+func unplugged(h *hall) func() {
+	fault := h.lan.Cut(h.cables...)
+	return fault.Heal
+}
+
+// bursts sends one now and one in the middle.
+func bursts(h *hall) func() {
+	h.burst(burst)
+	hold(windowLasts / 2)
+	h.burst(burst)
+	return func() {}
+}
+
+// window is how late the packets of the calm room are while something is going on.
+func (h *hall) window(what ...disturbance) (all histogram.Histogram) {
+	h.Helper()
+	hold(windowLasts / 4) // what came before has had its consequences
+	for _, e := range h.ears {
+		e.window()
+	}
+	over := time.After(windowLasts)
+	for _, d := range what {
+		defer d(h)()
+	}
+	<-over
+	for _, e := range h.ears {
+		w := e.window()
+		all.Merge(&w)
+	}
+	return all
+}
+
+// whole waits until nothing of the calm room is missing to anybody.
+func (h *hall) whole() {
+	h.Helper()
+	await(h, "the calm room to have everything", 5*time.Second, func() error {
+		for i, e := range h.ears {
+			for _, t := range e.list() {
+				if n := t.missing(); n > 0 {
+					return fmt.Errorf("calm%d lacks %d packets of %s", i, n, t.Track)
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// compare measures by turns and gives the medians of the 99th percentiles.
+func (h *hall) compare(rounds int, disturbed ...[]disturbance) (calm, storm time.Duration) {
+	h.Helper()
+	var calms, storms []time.Duration
+	for i := range rounds {
+		c := h.window()
+		d := h.window(disturbed[i%len(disturbed)]...)
+		calms, storms = append(calms, c.Quantile(0.99)), append(storms, d.Quantile(0.99))
+		h.Logf("p50, p99, longest of %d packets undisturbed: %v, %v, %v; of %d disturbed: %v, %v, %v",
+			c.Count(), ms(c.Quantile(0.5)), ms(c.Quantile(0.99)), ms(c.Max()), d.Count(), ms(d.Quantile(0.5)), ms(d.Quantile(0.99)), ms(d.Max()))
+	}
+	slices.Sort(calms)
+	slices.Sort(storms)
+	return calms[rounds/2], storms[rounds/2]
+}
+
+func ms(d time.Duration) time.Duration { return d.Round(10 * time.Microsecond) }
+
+// A viewer who takes nothing in and bursts of a thousand packets are nobody else's affair.
+func TestBlockedViewer(t *testing.T) {
+	h := newHall(t)
+	before := h.figures()
+	calm, storm := h.compare(3, []disturbance{stopped, bursts}, []disturbance{unplugged, bursts})
+	now := h.figures().since(before)
+	t.Logf("p99 undisturbed %v, disturbed %v: ratio %.2f; not sent: %s", ms(calm), ms(storm), float64(storm)/float64(calm), now.named("weever_drops_total"))
+	h.whole()
+	if limit := 3*calm + 50*time.Millisecond; storm > limit {
+		t.Errorf("p99 is %v where it was %v undisturbed, at most %v may be", storm, calm, limit)
+	}
+}
+
+// BenchmarkBlockedViewer prints what the others notice of each: 1 is nothing.
+func BenchmarkBlockedViewer(b *testing.B) {
+	for _, c := range []struct {
+		name string
+		what []disturbance
+	}{
+		{"stopped", []disturbance{stopped}},
+		{"unplugged", []disturbance{unplugged}},
+		{"burst", []disturbance{bursts}},
+		{"stopped+burst", []disturbance{stopped, bursts}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			h := newHall(b)
+			calm, storm := h.compare(5, c.what)
+			b.ReportMetric(float64(calm)/1e6, "ms-calm-p99")
+			b.ReportMetric(float64(storm)/1e6, "ms-p99")
+			b.ReportMetric(float64(storm)/float64(calm), "ratio")
+			b.ReportMetric(0, "ns/op")
+			h.whole()
+		})
+	}
+}
