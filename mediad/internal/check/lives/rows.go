@@ -114,6 +114,8 @@ func feedback(e *ending, r *checklist.Run) checklist.Verdict {
 		return checklist.Failed("%s", evidence)
 	case e.feedback == 0 && !e.media:
 		return checklist.NotSeen("%s, for no media came", evidence)
+	case e.feedback == 0 && r.Player: // the publisher that the check brings has one layer
+		return checklist.NotSeen("%s: with one layer to send there is nothing to adapt", evidence)
 	}
 	return checklist.When(e.feedback > 0, "%s", evidence)
 }
