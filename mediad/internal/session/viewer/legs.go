@@ -135,6 +135,21 @@ func (v *Viewer) follow(l *leg, p room.Publisher) bool {
 	return true
 }
 
+// takesNone reports whether the publishers send something, and nothing that the client can receive. Where there are no legs for another reason,
+// a publisher is about to begin or to go.
+func (v *Viewer) takesNone(pubs []room.Publisher) bool {
+	tracks := 0
+	for _, p := range pubs {
+		for _, t := range p.Tracks {
+			if v.sections.CanReceive(webrtc.NewRTPCodecType(t.Kind), t.Codec) {
+				return false
+			}
+			tracks++
+		}
+	}
+	return tracks > 0
+}
+
 // source opens a publisher's stream, local or relayed.
 func (v *Viewer) source(key wishes.Track, p room.Publisher, t room.Track, layer string) (*relay.Handle, error) {
 	return v.cfg.Relay.Open(

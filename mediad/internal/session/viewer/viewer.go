@@ -150,7 +150,7 @@ func (v *Viewer) answer(ctx context.Context, offer *peer.Offer) (*life.Answer, e
 		v.Clock.NobodyThere()
 	}
 	if !offer.Data && len(v.legs) == 0 {
-		if len(pubs) > 0 {
+		if v.takesNone(pubs) {
 			return nil, apierr.New(apierr.Unacceptable, "the publisher sends no codec that this offer takes")
 		}
 		return nil, apierr.New(apierr.NobodyLive, "nobody is live in this room; try again when somebody publishes").After(2 * time.Second)
