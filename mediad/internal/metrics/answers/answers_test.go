@@ -46,6 +46,7 @@ func TestCounted(t *testing.T) {
 			_ = res.Body.Close()
 		}
 	}
+	srv.Close() // waits for those whose answer was here before they were counted
 	want := `# HELP answers_total h
 # TYPE answers_total counter
 answers_total{code="200",method="GET"} 2
