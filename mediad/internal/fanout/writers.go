@@ -22,7 +22,7 @@ import (
 const (
 	burstPackets = 64 // of one stream in one go, at most: see portion
 	leastPackets = 8  // of one stream in one go, however many sinks there are: a frame
-	goPackets    = 128
+	goPackets    = 512
 	shardSinks   = 64 // a stream with more sinks than this is served by several writers
 )
 

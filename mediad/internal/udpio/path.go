@@ -91,7 +91,7 @@ func (p *Path) learn(s *kernel.Socket, addr netip.AddrPort) {
 // one goroutine at a time and has nothing to close.
 type Batch struct{ *kernel.Batch }
 
-// NewBatch returns an empty batch of about 100 KB.
+// NewBatch returns an empty batch of about 160 KB.
 func NewBatch() *Batch { return &Batch{kernel.NewBatch()} }
 
 // Commit takes the first n bytes of what Room returned last as one packet to the path's peer. It fails when it is not known where that is.

@@ -9,8 +9,8 @@ import (
 
 // A batch's limits. A slab that stays in the processor's cache is faster than a large one; nothing waits for it to fill.
 const (
-	slabSize    = 96 << 10
-	maxMessages = 32    // of one system call, which nothing interrupts
+	slabSize    = 160 << 10
+	maxMessages = 64    // of one system call, which nothing interrupts
 	maxSegments = 64    // of one message: the kernel's limit (UDP_MAX_SEGMENTS) until 6.9
 	maxMessage  = 64000 // bytes of one message: one IP packet before it is cut, with its headers
 )
@@ -53,7 +53,7 @@ func NewDestination(s *Socket, addr netip.AddrPort) *Destination {
 	return d
 }
 
-// NewBatch returns an empty batch of about 100 KB.
+// NewBatch returns an empty batch of about 160 KB.
 func NewBatch() *Batch {
 	b := &Batch{slab: make([]byte, slabSize)}
 	b.system.init()
