@@ -16,6 +16,7 @@ import (
 
 	"weever/mediad/internal/client"
 	"weever/mediad/internal/flagval"
+	"weever/shared/eventually"
 	"weever/shared/testkit"
 )
 
@@ -131,17 +132,7 @@ func startNodes(t *testing.T, n int) []*testNode {
 // await looks until ok or fails the test, saying what it waited for.
 func await(t *testing.T, what string, limit time.Duration, ok func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(limit)
-	defer deadline.Stop()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			t.Fatalf("waited %v in vain for %s", limit, what)
-		}
-	}
+	eventually.True(t, limit, what, ok)
 }
 
 // settle waits until no more goroutines run than at most, and says which do when that does not come to pass.

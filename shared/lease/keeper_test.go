@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"weever/shared/eventually"
 	"weever/shared/redisdb"
 	"weever/shared/redisdb/redisdbtest"
 	"weever/shared/testkit"
@@ -29,7 +30,7 @@ func TestLifeOfALease(t *testing.T) {
 		}
 		for range 3 {
 			last := k.last.Load()
-			await(t, "a refresh", func() bool { return k.last.Load() > last })
+			eventually.True(t, limit, "a refresh", func() bool { return k.last.Load() > last })
 			if d := k.Age(); d < 0 || d > ttl {
 				t.Fatalf("%v old", d)
 			}
@@ -71,7 +72,7 @@ func TestOneComesBackWhileItIsReaped(t *testing.T) {
 	run(t, a)
 	run(t, b)
 	path.Cut()
-	await(t, "the one that is cut off", func() bool { return expired(t, l) == "b" })
+	eventually.True(t, limit, "the one that is cut off", func() bool { return expired(t, l) == "b" })
 	if d := b.Age(); d < ttl {
 		t.Fatalf("taken for dead, but its lease is only %v old", d)
 	}
@@ -83,20 +84,20 @@ func TestOneComesBackWhileItIsReaped(t *testing.T) {
 	if claim(t, l, "b", "i-a", neverEnds) || done(t, l, "b", "i-a") {
 		t.Fatal("who cleans up does not notice that it is back")
 	}
-	await(t, "its lease", func() bool { return b.Age() < ttl })
+	eventually.True(t, limit, "its lease", func() bool { return b.Age() < ttl })
 	if all := list(t, l); names(all) != "a b" || all[1].Dead || all[1].Remaining <= 0 {
 		t.Fatalf("got %+v", all)
 	}
 
 	// The same again, but it comes too late.
 	path.Cut()
-	await(t, "the one that is cut off", func() bool { return expired(t, l) == "b" })
+	eventually.True(t, limit, "the one that is cut off", func() bool { return expired(t, l) == "b" })
 	if !claim(t, l, "b", "i-a", neverEnds) || !done(t, l, "b", "i-a") {
 		t.Fatal("it could not be removed")
 	}
 	path.Heal()
 	wantLost(t, b)
-	await(t, "its lease", func() bool { return names(list(t, l)) == "a b" })
+	eventually.True(t, limit, "its lease", func() bool { return names(list(t, l)) == "a b" })
 	wantNotLost(t, a)
 }
 
@@ -113,17 +114,17 @@ func TestRedisLosesEverything(t *testing.T) {
 	}
 	srv.Stop()
 	for _, k := range keepers {
-		await(t, "the lease to run out", func() bool { return k.Age() > ttl })
+		eventually.True(t, limit, "the lease to run out", func() bool { return k.Age() > ttl })
 	}
 	srv.Start()
 	for _, k := range keepers {
 		wantLost(t, k)
 	}
-	await(t, "the leases", func() bool { return names(list(t, l)) == "a b" })
+	eventually.True(t, limit, "the leases", func() bool { return names(list(t, l)) == "a b" })
 	if expired(t, l) != "" {
 		t.Fatalf("dead: %s", expired(t, l))
 	}
-	await(t, "the log", func() bool { return log.count("is refreshed again") == 2 })
+	eventually.True(t, limit, "the log", func() bool { return log.count("is refreshed again") == 2 })
 	if n := log.count("cannot be refreshed"); n != 2 {
 		t.Errorf("%d complaints of two nodes in one outage", n)
 	}
@@ -140,7 +141,7 @@ func TestNobodyDiesOfAnOutage(t *testing.T) {
 	crash(t, db, "c")
 	srv.Pause()
 	for _, k := range []*Keeper{a, b} {
-		await(t, "the leases to run out", func() bool { return k.Age() > ttl })
+		eventually.True(t, limit, "the leases to run out", func() bool { return k.Age() > ttl })
 	}
 	stop() // this one ends meanwhile; it cannot say so
 	srv.Resume()
@@ -148,7 +149,7 @@ func TestNobodyDiesOfAnOutage(t *testing.T) {
 		t.Fatalf("reaped after an outage: %+v", list(t, l))
 	}
 	wantLost(t, b)
-	await(t, "those who are dead", func() bool {
+	eventually.True(t, limit, "those who are dead", func() bool {
 		switch got := expired(t, l); got {
 		case "":
 			return false
@@ -168,9 +169,9 @@ func TestAShortOutageIsNoInterruption(t *testing.T) {
 	k := keeper(t, redisdbtest.Open(t, srv.URL), "a", func(c *Config) { c.Log, c.TTL = log.log(), neverEnds })
 	run(t, k)
 	srv.Pause()
-	await(t, "the failure", func() bool { return log.count("cannot be refreshed") == 1 })
+	eventually.True(t, limit, "the failure", func() bool { return log.count("cannot be refreshed") == 1 })
 	srv.Resume()
-	await(t, "the success", func() bool { return log.count("is refreshed again") == 1 && k.Age() < ttl })
+	eventually.True(t, limit, "the success", func() bool { return log.count("is refreshed again") == 1 && k.Age() < ttl })
 	wantNotLost(t, k)
 }
 
@@ -184,12 +185,12 @@ func TestAKeeperWaitsForARedisThatIsNotThereYet(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- k.Run(ctx) }()
-	await(t, "the failure", func() bool { return log.count("cannot be refreshed") == 1 })
+	eventually.True(t, limit, "the failure", func() bool { return log.count("cannot be refreshed") == 1 })
 	if k.Age() != math.MaxInt64 {
 		t.Errorf("refreshed %v ago", k.Age())
 	}
 	srv.Start()
-	await(t, "the lease", func() bool { return k.Age() < ttl })
+	eventually.True(t, limit, "the lease", func() bool { return k.Age() < ttl })
 	wantNotLost(t, k)
 	srv.Stop()
 	cancel()

@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"weever/shared/eventually"
 	"weever/shared/logtest"
 	"weever/shared/redisdb"
 )
@@ -59,7 +60,7 @@ func run(t *testing.T, k *Keeper) (stop func()) {
 		}
 	})
 	t.Cleanup(stop)
-	await(t, "the first refresh", func() bool { return k.Age() < time.Hour })
+	eventually.True(t, limit, "the first refresh", func() bool { return k.Age() < time.Hour })
 	return stop
 }
 
@@ -67,17 +68,6 @@ func run(t *testing.T, k *Keeper) (stop func()) {
 func crash(t *testing.T, db *redisdb.DB, name string) {
 	t.Helper()
 	run(t, keeper(t, db, name, func(c *Config) { c.Leftovers = func(context.Context) (bool, error) { return true, nil } }))()
-}
-
-func await(t *testing.T, what string, there func() bool) {
-	t.Helper()
-	for end := time.After(limit); !there(); {
-		select {
-		case <-end:
-			t.Fatalf("waited in vain for %s", what)
-		case <-time.After(5 * time.Millisecond):
-		}
-	}
 }
 
 func list(t *testing.T, l *Leases) []Lease {

@@ -11,6 +11,7 @@ import (
 	"github.com/alicebob/miniredis/v2"
 
 	"weever/shared/apierr"
+	"weever/shared/eventually"
 	"weever/shared/redisdb"
 	"weever/shared/redisdb/redisdbtest"
 	"weever/shared/testkit"
@@ -24,7 +25,7 @@ func TestTheDeadAreFoundAndTheJobIsOnePersons(t *testing.T) {
 		if claim(t, l, "b", "i-a", time.Minute) {
 			t.Fatal("a lease that has not expired was claimed")
 		}
-		await(t, "the dead node", func() bool { return expired(t, l) == "b" })
+		eventually.True(t, limit, "the dead node", func() bool { return expired(t, l) == "b" })
 		if all := list(t, l); names(all) != "a b" || all[0].Dead || all[0].Remaining <= 0 || !all[1].Dead || all[1].Remaining > 0 {
 			t.Fatalf("got %+v", all)
 		}
@@ -57,7 +58,7 @@ func TestTheDeadAreFoundAndTheJobIsOnePersons(t *testing.T) {
 		if !claim(t, l, "b", first, time.Millisecond) {
 			t.Fatal("the winner could not claim again")
 		}
-		await(t, "the claim to run out", func() bool { return expired(t, l) == "b" })
+		eventually.True(t, limit, "the claim to run out", func() bool { return expired(t, l) == "b" })
 		if !claim(t, l, "b", "i-second", neverEnds) || claim(t, l, "b", first, neverEnds) {
 			t.Fatal("the second did not take over, or the first took it back")
 		}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"weever/shared/eventually"
 	"weever/shared/lease"
 	"weever/shared/redisdb"
 	"weever/shared/store"
@@ -132,28 +133,12 @@ func (s *stage) whole() {
 // await looks until ok gives nil, or fails the test, saying what it waited for and what was amiss last.
 func await(t testing.TB, what string, limit time.Duration, ok func() error) {
 	t.Helper()
-	if err := tryUntil(time.Now().Add(limit), ok); err != nil {
-		t.Fatalf("waited %v in vain for %s: %v", limit, what, err)
-	}
+	eventually.Nil(t, limit, what, ok)
 }
 
 // tryUntil looks until ok gives nil or the time has come, and returns what it gave last.
 func tryUntil(by time.Time, ok func() error) error {
-	late := time.NewTimer(time.Until(by))
-	defer late.Stop()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := ok()
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-tick.C:
-		case <-late.C:
-			return err
-		}
-	}
+	return eventually.Try(time.Until(by), ok)
 }
 
 // hold lets a fault last.

@@ -10,6 +10,7 @@ import (
 	"weever/mediad/internal/client/clienttest"
 	"weever/mediad/internal/client/synth"
 	"weever/mediad/internal/control"
+	"weever/shared/eventually"
 	"weever/shared/room/roomtest"
 )
 
@@ -29,7 +30,7 @@ func TestUnplugged(t *testing.T) {
 		return ts.Packets
 	}
 	sent := p.Sent()[0].Packets
-	eventually(t, "a while has passed", func() bool { return p.Sent()[0].Packets > sent+60 })
+	eventually.True(t, patience, "a while has passed", func() bool { return p.Sent()[0].Packets > sent+60 })
 	if a, b := silent(), p.Sent()[0].Packets; b-a < 30 {
 		t.Errorf("%d packets came of %d", a, b)
 	}

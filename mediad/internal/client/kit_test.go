@@ -59,20 +59,6 @@ func subscribe(t *testing.T, cfg Config, audio, video int) *Subscriber {
 	return s
 }
 
-// eventually waits for what nobody announces.
-func eventually(t *testing.T, what string, cond func() bool) {
-	t.Helper()
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
-	for deadline := within(t); !cond(); {
-		select {
-		case <-tick.C:
-		case <-deadline.Done():
-			t.Fatalf("waited in vain until %s", what)
-		}
-	}
-}
-
 // flows waits for n packets of a track, and a whole key frame.
 func flows(t *testing.T, s *Subscriber, pub, id string, n uint64) TrackStats {
 	t.Helper()

@@ -13,6 +13,7 @@ import (
 	"weever/mediad/internal/client/clienttest"
 	"weever/mediad/internal/client/synth"
 	"weever/mediad/internal/control"
+	"weever/shared/eventually"
 	"weever/shared/room/roomtest"
 )
 
@@ -102,7 +103,7 @@ func TestKeyFrameOnRequest(t *testing.T) {
 	if err := late.PeerConnection().WriteRTCP(pli(t, late, "video0")); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the PLI arrives", func() bool { return p.Sent()[0].PLIs > sent[0].PLIs })
+	eventually.True(t, patience, "the PLI arrives", func() bool { return p.Sent()[0].PLIs > sent[0].PLIs })
 	if deaf := p.Sent()[1]; deaf.PLIs == 0 {
 		t.Errorf("a PLI that is ignored is not counted: %+v", deaf)
 	}
@@ -190,7 +191,7 @@ func TestPublisherKnobs(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, "the camera sends", func() bool { return p.Sent()[0].Packets > 0 })
+	eventually.True(t, patience, "the camera sends", func() bool { return p.Sent()[0].Packets > 0 })
 
 	if err := p.Mute(0, true); err != nil {
 		t.Fatal(err)
@@ -224,7 +225,7 @@ func TestSimulcast(t *testing.T) {
 	camera := Camera(synth.VP8, synth.Burst)
 	camera.Rids = []string{"h", "m", "l"}
 	p := publish(t, config(server, "alice"), camera)
-	eventually(t, "all layers arrive", func() bool {
+	eventually.True(t, patience, "all layers arrive", func() bool {
 		rids := server.Rids("r", "alice")
 		slices.Sort(rids)
 		return slices.Equal(rids, []string{"h", "l", "m"})

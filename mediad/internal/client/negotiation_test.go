@@ -6,6 +6,7 @@ import (
 
 	"weever/mediad/internal/client/clienttest"
 	"weever/mediad/internal/control"
+	"weever/shared/eventually"
 	"weever/shared/room/roomtest"
 )
 
@@ -53,7 +54,7 @@ func TestSwapInOneRound(t *testing.T) {
 	cfg := config(server, "carol")
 	cfg.Room = "elsewhere"
 	carol := publish(t, cfg)
-	eventually(t, "carol is live", func() bool { return server.Live("elsewhere", "carol") })
+	eventually.True(t, patience, "carol is live", func() bool { return server.Live("elsewhere", "carol") })
 	server.Swap("r", "alice", "elsewhere", "carol")
 	if _, err := s.AwaitTrack(within(t), "alice", "video0", func(ts TrackStats) bool { return !ts.Active }); err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 
 	"weever/mediad/internal/fanout/drop"
 	"weever/mediad/internal/udpio"
+	"weever/shared/eventually"
 )
 
 // work lets n writers run until the test ends.
@@ -24,19 +25,6 @@ func work(tb testing.TB, n int) *Writers {
 		}
 	})
 	return w
-}
-
-// eventually waits until a condition holds.
-func eventually(tb testing.TB, what string, holds func() bool) {
-	tb.Helper()
-	late := time.After(10 * time.Second)
-	for !holds() {
-		select {
-		case <-late:
-			tb.Fatalf("no %s within 10 s", what)
-		case <-time.After(time.Millisecond):
-		}
-	}
 }
 
 // counter is a Sink that counts, and wants every packet after the one it got last.
@@ -107,7 +95,7 @@ func TestWritersHandOnEverything(t *testing.T) {
 			last := s.ring.Newest()
 			for j, c := range sinks {
 				if j%2 == 0 || j < i { // it was there before the last frame
-					eventually(t, "last packet so far", func() bool { return c.read().last == last })
+					eventually.True(t, 10*time.Second, "last packet so far", func() bool { return c.read().last == last })
 				}
 			}
 		}
@@ -116,7 +104,7 @@ func TestWritersHandOnEverything(t *testing.T) {
 	s.WriteReport(SenderReport{NTP: 1})
 	want := uint64(e.seq) + 1<<17 - 1 // begun in the first turn, wrapped once
 	for i, c := range sinks {
-		eventually(t, "last packet and report", func() bool { r := c.read(); return r.last == want && r.reports == 1 })
+		eventually.True(t, 10*time.Second, "last packet and report", func() bool { r := c.read(); return r.last == want && r.reports == 1 })
 		if r := c.read(); r.gaps > 0 || r.unbatched > 0 {
 			t.Errorf("sink %d: %d gaps, %d bursts without a batch", i, r.gaps, r.unbatched)
 		}
@@ -146,9 +134,9 @@ func TestSlowSinkHoldsUpItsShardAlone(t *testing.T) {
 		e.frame(false, 3, 1200)
 	}
 	last := s.ring.Newest()
-	eventually(t, "last packet at the other shard", func() bool { return others[len(others)-1].read().last == last })
+	eventually.True(t, 10*time.Second, "last packet at the other shard", func() bool { return others[len(others)-1].read().last == last })
 	open()
-	eventually(t, "last packet at the slow one", func() bool { return slow.read().last == last })
+	eventually.True(t, 10*time.Second, "last packet at the slow one", func() bool { return slow.read().last == last })
 	r := slow.read()
 	if r.gaps == 0 {
 		t.Error("the history held more than it may")
@@ -195,12 +183,12 @@ func TestDetachedSinkGetsNothingMore(t *testing.T) {
 	detach := s.AttachLive(gone)
 	s.AttachLive(stays)
 	e.frame(false, 1, 50)
-	eventually(t, "packet", func() bool { return gone.read().last != 0 && stays.read().last != 0 })
+	eventually.True(t, 10*time.Second, "packet", func() bool { return gone.read().last != 0 && stays.read().last != 0 })
 	detach()
 	detach()
 	before := gone.read().last
 	e.frame(false, 1, 50)
-	eventually(t, "next packet", func() bool { return stays.read().last == before+1 })
+	eventually.True(t, 10*time.Second, "next packet", func() bool { return stays.read().last == before+1 })
 	if r := gone.read(); r.last != before {
 		t.Error("a detached sink got a packet")
 	}

@@ -14,6 +14,7 @@ import (
 	"weever/mediad/internal/fanout/headerext"
 	"weever/mediad/internal/fanout/secure"
 	"weever/mediad/internal/udpio"
+	"weever/shared/eventually"
 )
 
 // outlet is what pion is given as the track of a sender, to learn its numbers.
@@ -142,12 +143,5 @@ func TestWayOut(t *testing.T) {
 		}
 	}
 	ours.Out.Ignore(uint32(ctx.SSRC()))
-	late := time.After(5 * time.Second)
-	for ours.Out.Rate().Stats().Reports == 0 {
-		select {
-		case <-late:
-			t.Fatal("no report on the transport-wide numbers came")
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
+	eventually.True(t, 5*time.Second, "a report on the transport-wide numbers", func() bool { return ours.Out.Rate().Stats().Reports > 0 })
 }

@@ -14,6 +14,7 @@ import (
 
 	"weever/mediad/internal/nodecall"
 	"weever/shared/events"
+	"weever/shared/eventually"
 	"weever/shared/lease"
 	"weever/shared/redisdb"
 	"weever/shared/redisdb/redisdbtest"
@@ -83,7 +84,7 @@ func (n *node) keep(t *testing.T, ttl time.Duration) (stop func()) {
 		t.Fatal(err)
 	}
 	stop = run(t, k.Run)
-	await(t, "the lease of "+n.name, func() bool { return k.Age() < never })
+	eventually.True(t, limit, "the lease of "+n.name, func() bool { return k.Age() < never })
 	return stop
 }
 
@@ -219,17 +220,6 @@ func (n *node) news(t *testing.T, rm room.Name) func() []string {
 		mu.Lock()
 		defer mu.Unlock()
 		return slices.Clone(list)
-	}
-}
-
-func await(t *testing.T, what string, there func() bool) {
-	t.Helper()
-	for end := time.After(limit); !there(); {
-		select {
-		case <-end:
-			t.Fatalf("waited in vain for %s", what)
-		case <-time.After(5 * time.Millisecond):
-		}
 	}
 }
 

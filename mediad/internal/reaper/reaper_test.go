@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"weever/shared/eventually"
 	"weever/shared/lease"
 	"weever/shared/room/roomtest"
 	"weever/shared/testkit"
@@ -35,16 +36,16 @@ func TestTheDeadAreCleanedUpAfterOnce(t *testing.T) {
 		n.reap(t, nil)
 	}
 	dead.die()
-	await(t, "alice to be away", func() bool { return slices.Contains(inTea(), "alice away") && slices.Contains(inDen(), "alice away") })
+	eventually.True(t, limit, "alice to be away", func() bool { return slices.Contains(inTea(), "alice away") && slices.Contains(inDen(), "alice away") })
 	c.live(t, den, "back") // at another node, within the window
-	await(t, "the end of it", func() bool { return !slices.Contains(a.leased(t), "dead") })
+	eventually.True(t, limit, "the end of it", func() bool { return !slices.Contains(a.leased(t), "dead") })
 	wantSet(t, "told in tea", inTea(), "alice away", "alice left", "bob left")
 	wantSet(t, "told in den", inDen(), "alice away", "alice left", "back away")
 	wantSet(t, "in tea", a.people(t, tea), "carol live", "other")
 	wantSet(t, "in den", a.people(t, den), "back live")
 	wantSet(t, "leases", a.leased(t), "a", "b", "c")
-	await(t, "the count of it", func() bool { return a.reaper.Stats().Reaped+b.reaper.Stats().Reaped+c.reaper.Stats().Reaped == 1 })
-	await(t, "three nodes", func() bool {
+	eventually.True(t, limit, "the count of it", func() bool { return a.reaper.Stats().Reaped+b.reaper.Stats().Reaped+c.reaper.Stats().Reaped == 1 })
+	eventually.True(t, limit, "three nodes", func() bool {
 		seen := a.reaper.Stats().Nodes
 		return len(seen) == 1 && seen[Kind{}] == 3
 	})
@@ -64,18 +65,18 @@ func TestWhoAnswersIsNotDead(t *testing.T) {
 	lame.watch(t, tea, "viewer")
 	dead.live(t, tea, "bob")
 	lame.silent()
-	await(t, "the lease to run out", func() bool {
+	eventually.True(t, limit, "the lease to run out", func() bool {
 		expired, err := a.leases.Expired(t.Context())
 		return err == nil && len(expired) == 1
 	})
 	a.reap(t, nil)
 	dead.die()
-	await(t, "the end of the dead", func() bool { return !slices.Contains(a.leased(t), "dead") })
+	eventually.True(t, limit, "the end of the dead", func() bool { return !slices.Contains(a.leased(t), "dead") })
 	wantSet(t, "told", news(), "bob away", "bob left")
 	wantSet(t, "in the room", a.people(t, tea), "alice live", "viewer")
 	wantSet(t, "leases", a.leased(t), "a", "lame")
 	lame.deaf() // now it is gone
-	await(t, "the end of the other", func() bool { return !slices.Contains(a.leased(t), "lame") })
+	eventually.True(t, limit, "the end of the other", func() bool { return !slices.Contains(a.leased(t), "lame") })
 	wantSet(t, "in the room", a.people(t, tea))
 }
 
@@ -90,12 +91,12 @@ func TestAReaperDiesMidway(t *testing.T) {
 	dead.watch(t, tea, "viewer")
 	stop := b.reap(t, func(c *Config) { c.ResumeWindow = never })
 	dead.die()
-	await(t, "alice to be away", func() bool { return slices.Contains(news(), "alice away") })
-	await(t, "the viewer to be gone", func() bool { return slices.Equal(a.people(t, tea), []string{"alice away"}) })
+	eventually.True(t, limit, "alice to be away", func() bool { return slices.Contains(news(), "alice away") })
+	eventually.True(t, limit, "the viewer to be gone", func() bool { return slices.Equal(a.people(t, tea), []string{"alice away"}) })
 	stop()
 	b.die()
 	a.reap(t, nil)
-	await(t, "the end of both", func() bool { return slices.Equal(a.leased(t), []string{"a"}) })
+	eventually.True(t, limit, "the end of both", func() bool { return slices.Equal(a.leased(t), []string{"a"}) })
 	wantSet(t, "told", news(), "alice away", "alice left")
 	wantSet(t, "in the room", a.people(t, tea))
 }
@@ -110,7 +111,7 @@ func TestOneComesBack(t *testing.T) {
 	alice := cut.live(t, tea, "alice")
 	a.reap(t, func(c *Config) { c.ResumeWindow = 2 * time.Second })
 	cut.die()
-	await(t, "alice to be away", func() bool { return slices.Contains(news(), "alice away") })
+	eventually.True(t, limit, "alice to be away", func() bool { return slices.Contains(news(), "alice away") })
 	cut.listen(t)
 	cut.keep(t, never)
 	if _, err := cut.store.RestorePublisher(t.Context(), tea, alice); err != nil {
@@ -118,7 +119,7 @@ func TestOneComesBack(t *testing.T) {
 	}
 	dead.live(t, tea, "bob")
 	dead.die()
-	await(t, "the end of one who does not", func() bool { return slices.Equal(a.leased(t), []string{"a", "cut"}) })
+	eventually.True(t, limit, "the end of one who does not", func() bool { return slices.Equal(a.leased(t), []string{"a", "cut"}) })
 	wantSet(t, "told", news(), "alice away", "bob away", "bob left")
 	wantSet(t, "in the room", a.people(t, tea), "alice live")
 }
@@ -134,9 +135,9 @@ func TestNobodyDiesOfABackend(t *testing.T) {
 	a.reap(t, nil)
 	for range 3 {
 		bus.Stop()
-		await(t, "the bus to be away", func() bool { return !a.nc.IsConnected() && !b.nc.IsConnected() })
+		eventually.True(t, limit, "the bus to be away", func() bool { return !a.nc.IsConnected() && !b.nc.IsConnected() })
 		bus.Start()
-		await(t, "the bus", func() bool { return a.nc.IsConnected() && b.nc.IsConnected() })
+		eventually.True(t, limit, "the bus", func() bool { return a.nc.IsConnected() && b.nc.IsConnected() })
 	}
 	redis.Pause()
 	<-time.After(ttl) // many rounds
@@ -144,7 +145,7 @@ func TestNobodyDiesOfABackend(t *testing.T) {
 	wantSet(t, "told", news())
 	wantSet(t, "in the room", a.people(t, tea), "alice live")
 	b.die()
-	await(t, "the end of one who dies", func() bool { return slices.Equal(a.leased(t), []string{"a"}) })
+	eventually.True(t, limit, "the end of one who dies", func() bool { return slices.Equal(a.leased(t), []string{"a"}) })
 	wantSet(t, "told", news(), "alice away", "alice left")
 }
 
@@ -163,7 +164,7 @@ func TestALargeNodeDies(t *testing.T) {
 	a.reap(t, nil)
 	dead.die()
 	began := time.Now()
-	await(t, "the end", func() bool { return slices.Equal(a.leased(t), []string{"a"}) })
+	eventually.True(t, limit, "the end", func() bool { return slices.Equal(a.leased(t), []string{"a"}) })
 	t.Logf("%d rooms and %d viewers after %v", maxRooms+10, maxSubscribers+10, time.Since(began).Round(time.Millisecond))
 	if rooms, _, err := a.store.Rooms(t.Context(), "", 10); err != nil || len(rooms) != 0 {
 		t.Errorf("left: %v, %v", rooms, err)

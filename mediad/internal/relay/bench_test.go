@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"weever/shared/eventually"
 	"weever/shared/testkit"
 )
 
@@ -27,7 +28,7 @@ func BenchmarkJoin(b *testing.B) {
 		v.await("the first packet", gotSome)
 		waited += time.Since(began)
 		h.Close()
-		eventually(b, "the end of the subscription", func() bool { return watcher.media.NumSubscriptions() == 0 })
+		eventually.True(b, limit, "the end of the subscription", func() bool { return watcher.media.NumSubscriptions() == 0 })
 	}
 	b.ReportMetric(float64(waited.Microseconds())/float64(b.N)/1000, "ms/join")
 }

@@ -243,21 +243,6 @@ func (v *viewer) check(from, to uint16) {
 	}
 }
 
-// eventually waits until ok; nothing tells it when, so it looks often.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	end := time.After(limit)
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-end:
-			t.Fatalf("waited in vain for %s", what)
-		}
-	}
-}
-
 func open(t testing.TB, n *node, k Key, owner room.Owner, track room.Track) *Handle {
 	t.Helper()
 	h, err := n.Open(k, owner, track)

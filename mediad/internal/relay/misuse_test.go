@@ -11,6 +11,7 @@ import (
 	"weever/mediad/internal/fanout"
 	"weever/mediad/internal/nodecall"
 	"weever/mediad/internal/udpio"
+	"weever/shared/eventually"
 	"weever/shared/room"
 	"weever/shared/testkit"
 )
@@ -23,7 +24,7 @@ func TestGarbageOnTheBus(t *testing.T) {
 	p := publish(t, a, k, videoTrack)
 	v := newViewer(t)
 	open(t, b, k, a.owner(), videoTrack).Stream().Attach(v)
-	eventually(t, "the lease", func() bool { return a.Stats().Leases == 1 })
+	eventually.True(t, limit, "the lease", func() bool { return a.Stats().Leases == 1 })
 	subject, err := k.subject("test.v1.rtp.")
 	if err != nil {
 		t.Fatal(err)
@@ -35,7 +36,7 @@ func TestGarbageOnTheBus(t *testing.T) {
 	}
 	p.frame(true, 3)
 	v.awaitSeq(p.seq - 1)
-	eventually(t, "the count", func() bool { return b.Stats().Drops["unreadable"] == 3 })
+	eventually.True(t, limit, "the count", func() bool { return b.Stats().Drops["unreadable"] == 3 })
 	for _, verb := range []string{verbInterest, verbReplay, verbKeyframe, verbMeter} {
 		var remote *nodecall.RemoteError
 		if _, err := b.cfg.Calls.Call(t.Context(), "aaaa", verb, []byte("garbage")); !errors.As(err, &remote) || remote.Code != nodecall.Failed {
@@ -75,9 +76,9 @@ func TestSlowNode(t *testing.T) {
 	open(t, b, k, a.owner(), videoTrack).Stream().AttachLive(slow)
 	v := newViewer(t)
 	open(t, c, k, a.owner(), videoTrack).Stream().Attach(v)
-	eventually(t, "the leases", func() bool { return a.Stats().Leases == 2 })
+	eventually.True(t, limit, "the leases", func() bool { return a.Stats().Leases == 2 })
 	p.frame(true, 1)
-	eventually(t, "the first packet that is not out of the owner's history", func() bool {
+	eventually.True(t, limit, "the first packet that is not out of the owner's history", func() bool {
 		p.frame(false, 1)
 		return len(slow.began) > 0
 	})
@@ -86,9 +87,9 @@ func TestSlowNode(t *testing.T) {
 		v.awaitSeq(p.seq - 1)
 	}
 	v.check(65530, p.seq-1)
-	eventually(t, "the count of what was lost", func() bool { return b.Stats().Drops["slow_consumer"] > 0 })
+	eventually.True(t, limit, "the count of what was lost", func() bool { return b.Stats().Drops["slow_consumer"] > 0 })
 	release()
-	eventually(t, "the count of the hole", func() bool {
+	eventually.True(t, limit, "the count of the hole", func() bool {
 		p.frame(true, 1) // until one finds room: only what comes after a hole shows it
 		return b.Stats().Drops["lost_on_bus"] > 0
 	})

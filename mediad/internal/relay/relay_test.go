@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"weever/mediad/internal/fanout"
+	"weever/shared/eventually"
 	"weever/shared/room"
 	"weever/shared/testkit"
 )
@@ -74,7 +75,7 @@ func TestManyHandlesOneSubscription(t *testing.T) {
 			t.Fatal("two streams for one key")
 		}
 	}
-	eventually(t, "the lease", func() bool { return a.Stats().Leases == 1 })
+	eventually.True(t, limit, "the lease", func() bool { return a.Stats().Leases == 1 })
 	p.frame(true, 4)
 	for _, v := range viewers {
 		v.awaitSeq(p.seq - 1)
@@ -90,8 +91,8 @@ func TestManyHandlesOneSubscription(t *testing.T) {
 		h.Close()
 		h.Close()
 	}
-	eventually(t, "the end of the lease", func() bool { return a.Stats().Leases == 0 })
-	eventually(t, "the end of the subscription", func() bool { return b.media.NumSubscriptions() == before })
+	eventually.True(t, limit, "the end of the lease", func() bool { return a.Stats().Leases == 0 })
+	eventually.True(t, limit, "the end of the subscription", func() bool { return b.media.NumSubscriptions() == before })
 	out := a.Stats().MessagesOut
 	p.frame(true, 4)
 	if err := a.media.Flush(); err != nil {
@@ -145,11 +146,11 @@ func TestLeaseExpires(t *testing.T) {
 	k := key(t, "video0", "")
 	p := publish(t, a, k, videoTrack)
 	open(t, b, k, a.owner(), videoTrack)
-	eventually(t, "the lease", func() bool { return a.Stats().Leases == 1 })
+	eventually.True(t, limit, "the lease", func() bool { return a.Stats().Leases == 1 })
 	b.media.Close()
 	b.control.Close()
 	began := time.Now()
-	eventually(t, "the end of the lease", func() bool { return a.Stats().Leases == 0 })
+	eventually.True(t, limit, "the end of the lease", func() bool { return a.Stats().Leases == 0 })
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("a lease of a second ended after %v", took)
 	}
@@ -166,7 +167,7 @@ func TestOwnerComesLater(t *testing.T) {
 	v := newViewer(t)
 	h := open(t, b, k, room.Owner{Instance: "aaaa"}, videoTrack)
 	h.Stream().Attach(v)
-	eventually(t, "the subscription", func() bool { return b.media.NumSubscriptions() == 1 })
+	eventually.True(t, limit, "the subscription", func() bool { return b.media.NumSubscriptions() == 1 })
 	a := startNode(t, "aaaa", url, url)
 	p := publish(t, a, k, videoTrack)
 	p.frame(true, 3)
@@ -174,16 +175,16 @@ func TestOwnerComesLater(t *testing.T) {
 	v.check(65530, p.seq-1)
 	// The owner forgets us, as after a long freeze, and the next renewal finds a new one under the same key.
 	p.unpublish()
-	eventually(t, "the end of the publication", func() bool { return len(a.Stats().Tracks) == 0 })
+	eventually.True(t, limit, "the end of the publication", func() bool { return len(a.Stats().Tracks) == 0 })
 	q := publish(t, a, k, videoTrack)
 	q.seq, q.ts = p.seq, p.ts
-	eventually(t, "a new lease", func() bool { return a.Stats().Leases == 1 })
+	eventually.True(t, limit, "a new lease", func() bool { return a.Stats().Leases == 1 })
 	q.frame(true, 3)
 	v.awaitSeq(q.seq - 1)
 	v.check(65530, q.seq-1)
 	a.stop()
 	h.Close()
-	eventually(t, "the end of the subscription", func() bool { return b.media.NumSubscriptions() == 0 })
+	eventually.True(t, limit, "the end of the subscription", func() bool { return b.media.NumSubscriptions() == 0 })
 }
 
 // TestOutage: the bus goes and comes back; the stream goes on, and what was missed is fetched if the owner still has it.
@@ -194,14 +195,14 @@ func TestOutage(t *testing.T) {
 	p := publish(t, a, k, videoTrack)
 	v := newViewer(t)
 	open(t, b, k, a.owner(), videoTrack).Stream().Attach(v)
-	eventually(t, "the lease", func() bool { return a.Stats().Leases == 1 })
+	eventually.True(t, limit, "the lease", func() bool { return a.Stats().Leases == 1 })
 	p.frame(true, 3)
 	v.awaitSeq(p.seq - 1)
 	bus.Stop()
 	for range 5 {
 		p.frame(false, 3)
 	}
-	eventually(t, "the end of the lease", func() bool { return a.Stats().Leases == 0 })
+	eventually.True(t, limit, "the end of the lease", func() bool { return a.Stats().Leases == 0 })
 	bus.Start()
 	v.awaitSeq(p.seq - 1)
 	p.frame(false, 3)
@@ -225,7 +226,7 @@ func TestKeyframeWishes(t *testing.T) {
 			streams = append(streams, h.Stream())
 		}
 	}
-	eventually(t, "the first wish", func() bool { return p.wished() > 0 })
+	eventually.True(t, limit, "the first wish", func() bool { return p.wished() > 0 })
 	began := time.Now()
 	for time.Since(began) < 1200*time.Millisecond {
 		for _, s := range streams {
@@ -246,7 +247,7 @@ func TestEnd(t *testing.T) {
 	k := key(t, "video0", "")
 	p := publish(t, a, k, videoTrack)
 	h := open(t, b, k, a.owner(), videoTrack)
-	eventually(t, "the lease", func() bool { return a.Stats().Leases == 1 })
+	eventually.True(t, limit, "the lease", func() bool { return a.Stats().Leases == 1 })
 	b.stop()
 	if n := a.Stats().Leases; n != 0 {
 		t.Errorf("%d leases left", n)
@@ -305,8 +306,8 @@ func TestChurn(t *testing.T) {
 	h.Close()
 	close(stop)
 	<-done
-	eventually(t, "no lease", func() bool { return a.Stats().Leases == 0 })
-	eventually(t, "no subscription", func() bool { return b.media.NumSubscriptions() == 0 })
+	eventually.True(t, limit, "no lease", func() bool { return a.Stats().Leases == 0 })
+	eventually.True(t, limit, "no subscription", func() bool { return b.media.NumSubscriptions() == 0 })
 	if st := b.Stats(); st.Drops["unreadable"] != 0 || st.Drops["slow_consumer"] != 0 || st.Drops["lost_on_bus"] != 0 {
 		t.Errorf("drops %v", st.Drops)
 	}
@@ -327,7 +328,7 @@ func TestBatchingRatio(t *testing.T) {
 			p := publish(t, a, k, videoTrack)
 			v := newViewer(t)
 			open(t, b, k, a.owner(), videoTrack).Stream().Attach(v)
-			eventually(t, "the lease", func() bool { return a.Stats().Leases == 1 })
+			eventually.True(t, limit, "the lease", func() bool { return a.Stats().Leases == 1 })
 			for f := range tc.frames {
 				for i := range 6 {
 					if tc.pace > 0 && i%2 == 0 {
@@ -339,7 +340,7 @@ func TestBatchingRatio(t *testing.T) {
 				p.ts += 3000
 			}
 			v.awaitSeq(p.seq - 1)
-			eventually(t, "the count of all packets", func() bool { return a.Stats().PacketsOut == uint64(6*tc.frames) })
+			eventually.True(t, limit, "the count of all packets", func() bool { return a.Stats().PacketsOut == uint64(6*tc.frames) })
 			st := a.Stats()
 			ratio := float64(st.MessagesOut) / float64(st.PacketsOut)
 			t.Logf("%d messages for %d packets: %.2f", st.MessagesOut, st.PacketsOut, ratio)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"weever/mediad/internal/relay/tally"
+	"weever/shared/eventually"
 	"weever/shared/testkit"
 )
 
@@ -39,20 +40,20 @@ func TestStats(t *testing.T) {
 	h := open(t, b, high, a.owner(), videoTrack)
 	detach := h.Stream().Attach(v)
 	v.awaitSeq(p.seq - 1)
-	eventually(t, "the lease", func() bool { return b.Stats().Held == 1 })
+	eventually.True(t, limit, "the lease", func() bool { return b.Stats().Held == 1 })
 	h.Stream().RequestKeyframe()
-	eventually(t, "the wish", func() bool { return a.Stats().Asked == 1 })
+	eventually.True(t, limit, "the wish", func() bool { return a.Stats().Asked == 1 })
 	st = b.Stats()
 	if s := st.Streams[remote]; s.Live != 1 || s.Sum.Packets != 5 || s.Sum.Wishes != 1 || s.Sum.Replays != 1 {
 		t.Errorf("remote streams: %+v", s)
 	}
-	eventually(t, "a hop", func() bool { return hops.Load() > 0 })
+	eventually.True(t, limit, "a hop", func() bool { return hops.Load() > 0 })
 	detach()
 	h.Close()
 	p.unpublish()
 	q.unpublish()
 	sound.unpublish()
-	eventually(t, "the end", func() bool { return b.Stats().Streams[remote].Live == 0 })
+	eventually.True(t, limit, "the end", func() bool { return b.Stats().Streams[remote].Live == 0 })
 	if s := b.Stats().Streams[remote]; s.Sum.Packets != 5 || s.Now.Memory != 0 || b.Stats().Held != 0 {
 		t.Errorf("remote streams, in the end: %+v", s)
 	}
@@ -74,7 +75,7 @@ func TestHopsAreRenewals(t *testing.T) {
 	v.awaitSeq(p.seq - 1) // there is a lease, or nothing would come
 	h.Close()
 	remote := tally.Kind{Origin: tally.Remote, Codec: tally.Codec{Kind: "video", Name: "vp8"}}
-	eventually(t, "the end", func() bool { return b.Stats().Streams[remote].Live == 0 })
+	eventually.True(t, limit, "the end", func() bool { return b.Stats().Streams[remote].Live == 0 })
 	if n := hops.Load(); n != 0 {
 		t.Errorf("%d hops were measured without a renewal", n)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"weever/mediad/internal/client"
+	"weever/shared/eventually"
 	"weever/shared/testkit"
 	"weever/shared/testkit/netns"
 	"weever/shared/testkit/proc"
@@ -273,21 +274,7 @@ func (s *stage) overflows() (n uint64) {
 // await looks until ok gives nil, or fails the test, saying what it waited for and what was amiss last.
 func await(t testing.TB, what string, limit time.Duration, ok func() error) {
 	t.Helper()
-	late := time.NewTimer(limit)
-	defer late.Stop()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := ok()
-		if err == nil {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-late.C:
-			t.Fatalf("waited %v in vain for %s: %v", limit, what, err)
-		}
-	}
+	eventually.Nil(t, limit, what, ok)
 }
 
 // hold lets something last.

@@ -16,6 +16,7 @@ import (
 
 	"weever/mediad/internal/control"
 	"weever/shared/events"
+	"weever/shared/eventually"
 	"weever/shared/room"
 	"weever/shared/testkit"
 )
@@ -89,22 +90,9 @@ func (h hub) join(t *testing.T, rm, id string) *Seat {
 // settle waits until the server knows what the hub listens to.
 func (h hub) settle(t *testing.T, subscriptions int) {
 	t.Helper()
-	await(t, fmt.Sprintf("%d subscriptions", subscriptions), func() bool { return h.nc.NumSubscriptions() == subscriptions })
+	eventually.True(t, limit, fmt.Sprintf("%d subscriptions", subscriptions), func() bool { return h.nc.NumSubscriptions() == subscriptions })
 	if err := h.nc.FlushTimeout(limit); err != nil {
 		t.Fatal(err)
-	}
-}
-
-func await(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	deadline, tick := time.After(limit), time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("waited in vain for %s", what)
-		}
 	}
 }
 
@@ -235,13 +223,13 @@ func TestWithoutTheBus(t *testing.T) {
 	a.settle(t, 1)
 	b.settle(t, 1)
 	srv.Stop()
-	await(t, "the loss of NATS", func() bool { return !a.nc.IsConnected() && !b.nc.IsConnected() })
+	eventually.True(t, limit, "the loss of NATS", func() bool { return !a.nc.IsConnected() && !b.nc.IsConnected() })
 	say(t, alice, "1")
 	hears(t, bob, "alice 1")
-	await(t, "the loss to be counted", func() bool { return a.Drops()[BusAway] == 1 })
+	eventually.True(t, limit, "the loss to be counted", func() bool { return a.Drops()[BusAway] == 1 })
 	late := b.join(t, "cake", "late") // joins all the same
 	srv.Start()
-	await(t, "NATS", func() bool { return a.nc.IsConnected() && b.nc.IsConnected() })
+	eventually.True(t, limit, "NATS", func() bool { return a.nc.IsConnected() && b.nc.IsConnected() })
 	b.settle(t, 2)
 	say(t, alice, "2")
 	hears(t, carol, "alice 2")
@@ -277,7 +265,7 @@ func TestABusThatIsTooSlow(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- h.Run(ctx) }()
-	await(t, "all to be lost", func() bool { return h.Drops()[BusAway] == queuedBus })
+	eventually.True(t, limit, "all to be lost", func() bool { return h.Drops()[BusAway] == queuedBus })
 	say(t, h.join(t, "tea", "carol"), "1")
 	hears(t, seat, "carol 1")
 	cancel()

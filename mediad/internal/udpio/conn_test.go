@@ -6,6 +6,8 @@ import (
 	"net"
 	"testing"
 	"time"
+
+	"weever/shared/eventually"
 )
 
 // What one closes others keep: another session, and another handle of the same connection.
@@ -49,7 +51,7 @@ func TestClose(t *testing.T) {
 	}
 	_ = same.Close()
 	a.send(media(0), check("one"))
-	eventually(t, "the drops", func() bool { return m.Drops(UnknownSource) == 1 && m.Drops(UnknownCheck) == 1 })
+	eventually.True(t, 10*time.Second, "the drops", func() bool { return m.Drops(UnknownSource) == 1 && m.Drops(UnknownCheck) == 1 })
 	_ = other.Close()
 	leftovers(t, m)
 }
@@ -66,7 +68,7 @@ func TestRemove(t *testing.T) {
 	m.RemoveConnByUfrag("nobody")
 	before.write(p, dtls(1)) // does not get the address back
 	p.send(media(1), check("name"))
-	eventually(t, "the drops", func() bool { return m.Drops(UnknownSource) == 1 && m.Drops(UnknownCheck) == 1 })
+	eventually.True(t, 10*time.Second, "the drops", func() bool { return m.Drops(UnknownSource) == 1 && m.Drops(UnknownCheck) == 1 })
 	after := join(t, m, m, "name")
 	after.write(p, dtls(2))
 	_ = before.Close()
@@ -128,7 +130,7 @@ func TestQueue(t *testing.T) {
 		q.send(media(i))
 		other.expect(q, media(i)) // so that the kernel has room
 	}
-	eventually(t, "the drops", func() bool { return m.Drops(QueueFull) == more })
+	eventually.True(t, 10*time.Second, "the drops", func() bool { return m.Drops(QueueFull) == more })
 	first, last := check("deaf"), check("deaf")
 	p.send(first)
 	for range maxQueuedSTUN - maxQueued - 2 {
@@ -136,7 +138,7 @@ func TestQueue(t *testing.T) {
 	}
 	p.send(last, check("deaf"))
 	stranger.send(check("deaf"))
-	eventually(t, "the drops", func() bool { return m.Drops(QueueFull) == more+2 })
+	eventually.True(t, 10*time.Second, "the drops", func() bool { return m.Drops(QueueFull) == more+2 })
 	for i := range maxQueued {
 		deaf.expect(p, media(i))
 	}
@@ -149,7 +151,7 @@ func TestQueue(t *testing.T) {
 	}
 	stranger.send(alien...)
 	stranger.send(check("quiet"))
-	eventually(t, "the drop", func() bool { return m.Drops(QueueFull) == more+3 })
+	eventually.True(t, 10*time.Second, "the drop", func() bool { return m.Drops(QueueFull) == more+3 })
 	for _, c := range alien {
 		quiet.expect(stranger, c)
 	}

@@ -25,20 +25,6 @@ func listen(tb testing.TB) *Mux {
 	return m
 }
 
-func eventually(tb testing.TB, what string, f func() bool) {
-	tb.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	late := time.After(10 * time.Second)
-	for !f() {
-		select {
-		case <-tick.C:
-		case <-late:
-			tb.Fatal("waited in vain for", what)
-		}
-	}
-}
-
 // agent stands for pion's: it holds a connection.
 type agent struct {
 	tb testing.TB

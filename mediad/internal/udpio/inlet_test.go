@@ -7,11 +7,13 @@ import (
 	"net/netip"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/pion/stun/v4"
 
 	"weever/mediad/internal/udpio/kernel"
 	"weever/mediad/internal/udpio/peek"
+	"weever/shared/eventually"
 )
 
 // Every packet goes to whom it is for, on every address of the port, or is counted by why it is nobody's.
@@ -86,7 +88,7 @@ func TestUnknown(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			before := m.Drops(c.want)
 			stranger.send(c.packet)
-			eventually(t, "the drop", func() bool { return m.Drops(c.want) == before+1 })
+			eventually.True(t, 10*time.Second, "the drop", func() bool { return m.Drops(c.want) == before+1 })
 		})
 	}
 	known.send(media(0)) // and nothing of that came before
@@ -120,9 +122,9 @@ func TestStolenAddress(t *testing.T) {
 	alice.expect(phone, forged)
 	still()
 	thief.send(check("alice")) // her name is known; that gives no address either
-	eventually(t, "the drop", func() bool { return m.Drops(UnknownCheck) == 1 })
+	eventually.True(t, 10*time.Second, "the drop", func() bool { return m.Drops(UnknownCheck) == 1 })
 	thief.send(media(3))
-	eventually(t, "the drop", func() bool { return m.Drops(UnknownSource) == 1 })
+	eventually.True(t, 10*time.Second, "the drop", func() bool { return m.Drops(UnknownSource) == 1 })
 	still2 := m.Drops(QueueFull)
 
 	phone.send(answer(ours)) // alice has gone, unnoticed, and the NAT gave her port to mallory
@@ -199,7 +201,7 @@ func TestGarbage(t *testing.T) {
 		}
 	}
 	sent := uint64(rounds * each * len(strangers))
-	eventually(t, "the drops", func() bool { return dropped() == sent })
+	eventually.True(t, 10*time.Second, "the drops", func() bool { return dropped() == sent })
 	if n := m.Drops(KernelBufferFull); n > sent/100 {
 		t.Errorf("%d of %d packets were not read in time", n, sent)
 	}

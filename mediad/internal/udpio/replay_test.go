@@ -7,6 +7,8 @@ import (
 
 	"github.com/pion/ice/v4"
 	"github.com/pion/stun/v4"
+
+	"weever/shared/eventually"
 )
 
 // iceAgent is one of ours that waits for a client, whose user fragment and password are "client…".
@@ -76,12 +78,12 @@ func TestReplays(t *testing.T) {
 	a := iceAgent(t, m)
 	captured := authentic(t, a)
 	first := from(t, m, captured)
-	eventually(t, "a candidate", func() bool { return candidates(t, a) == 1 })
+	eventually.True(t, 10*time.Second, "a candidate", func() bool { return candidates(t, a) == 1 })
 	const n = 200
 	for i := range uint64(n) {
 		from(t, m, captured)
 		if i%50 == 49 { // no more of strangers' wait than 64
-			eventually(t, "the drops", func() bool { return m.Drops(Replayed) == i+1 })
+			eventually.True(t, 10*time.Second, "the drops", func() bool { return m.Drops(Replayed) == i+1 })
 		}
 	}
 	if got := candidates(t, a); got != 1 {
@@ -123,11 +125,11 @@ func TestSourcesAreCapped(t *testing.T) {
 	for range most {
 		from(t, m, authentic(t, a))
 	}
-	eventually(t, "the candidates", func() bool { return candidates(t, a) == most })
+	eventually.True(t, 10*time.Second, "the candidates", func() bool { return candidates(t, a) == most })
 	for range more {
 		from(t, m, authentic(t, a))
 	}
-	eventually(t, "the drops", func() bool { return m.Drops(TooManySources) == more })
+	eventually.True(t, 10*time.Second, "the drops", func() bool { return m.Drops(TooManySources) == more })
 	if got := candidates(t, a); got != most {
 		t.Errorf("%d candidates, want %d", got, most)
 	}

@@ -6,6 +6,9 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
+
+	"weever/shared/eventually"
 )
 
 // TestStatsAreExact: what a stranger sends and what is written counts to the byte, though nobody has a session.
@@ -23,7 +26,7 @@ func TestStatsAreExact(t *testing.T) {
 		}
 		sent += uint64(size)
 	}
-	eventually(t, "the packets", func() bool {
+	eventually.True(t, 10*time.Second, "the packets", func() bool {
 		st := m.Stats()
 		return st.PacketsIn == 3 && st.BytesIn == sent && m.Drops(UnknownSource) == 3
 	})

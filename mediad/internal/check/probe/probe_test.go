@@ -16,6 +16,7 @@ import (
 	"weever/mediad/internal/client/clienttest"
 	"weever/mediad/internal/client/whip"
 	"weever/mediad/internal/sdpfrag"
+	"weever/shared/eventually"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -269,14 +270,14 @@ func TestLive(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.Hangup()
-	eventually(t, "feedback for the publisher", func() bool { return p.Received() > 0 && p.Feedback() > 0 })
-	eventually(t, "the publisher to be live", func() bool { return server.Live("r", "alice") })
+	eventually.True(t, 20*time.Second, "feedback for the publisher", func() bool { return p.Received() > 0 && p.Feedback() > 0 })
+	eventually.True(t, 20*time.Second, "the publisher to be live", func() bool { return server.Live("r", "alice") })
 	v, err := Play(ctx, post("/sub/r/bob"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer v.Hangup()
-	eventually(t, "packets for the player", func() bool { return v.Received() > 10 })
+	eventually.True(t, 20*time.Second, "packets for the player", func() bool { return v.Received() > 10 })
 
 	failed := errors.New("refused")
 	refuse := func(context.Context, string) (string, error) { return "", failed }
@@ -285,21 +286,6 @@ func TestLive(t *testing.T) {
 	}
 	if _, err := Play(ctx, refuse); !errors.Is(err, failed) {
 		t.Error(err)
-	}
-}
-
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.NewTimer(20 * time.Second)
-	defer deadline.Stop()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			t.Fatalf("waited in vain for %s", what)
-		}
 	}
 }
 

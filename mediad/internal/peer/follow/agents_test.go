@@ -15,6 +15,7 @@ import (
 
 	"weever/mediad/internal/pionlog"
 	"weever/mediad/internal/udpio"
+	"weever/shared/eventually"
 )
 
 // wire is a client's socket: it shows the checks that go out, can keep one back, and can change its port as behind a NAT.
@@ -180,20 +181,6 @@ func (l *link) port(t *testing.T) int {
 	return pair.Remote.Port()
 }
 
-func eventually(t *testing.T, what string, f func() bool) {
-	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	late := time.After(10 * time.Second)
-	for !f() {
-		select {
-		case <-tick.C:
-		case <-late:
-			t.Fatal("waited in vain for", what)
-		}
-	}
-}
-
 func quietly() logging.LeveledLogger {
 	return pionlog.New(slog.New(slog.DiscardHandler)).NewLogger("udp")
 }
@@ -225,7 +212,7 @@ func TestFollowReplayed(t *testing.T) {
 			}
 			l := connect(t, mux)
 			port := portOf(l.wire.local)
-			eventually(t, "a check", func() bool { return len(l.wire.seen()) > 0 })
+			eventually.True(t, 10*time.Second, "a check", func() bool { return len(l.wire.seen()) > 0 })
 			captured := func() []byte { return latest(l.wire.seen()) }
 			if c.first {
 				captured = func() []byte {
@@ -235,7 +222,7 @@ func TestFollowReplayed(t *testing.T) {
 					return l.wire.withheld
 				}
 			}
-			eventually(t, "a silence", func() bool { return captured() != nil && l.wire.quiet() > deaf+50*time.Millisecond })
+			eventually.True(t, 10*time.Second, "a silence", func() bool { return captured() != nil && l.wire.quiet() > deaf+50*time.Millisecond })
 			packet, thief := captured(), socket(t)
 			for range 3 {
 				if _, err := thief.WriteTo(packet, l.to); err != nil {
@@ -257,16 +244,16 @@ func TestFollowReplayed(t *testing.T) {
 				}
 			}
 			if c.guarded && !c.first {
-				eventually(t, "three drops", func() bool { return ours.Drops(udpio.Replayed) == 3 })
+				eventually.True(t, 10*time.Second, "three drops", func() bool { return ours.Drops(udpio.Replayed) == 3 })
 			}
 			checks := len(l.wire.seen())
-			eventually(t, "another check", func() bool { return len(l.wire.seen()) > checks })
+			eventually.True(t, 10*time.Second, "another check", func() bool { return len(l.wire.seen()) > checks })
 			if got := l.port(t); got != port {
 				t.Errorf("the path is at port %d, the client at %d", got, port)
 			}
 			// And the client takes its path along when its own port changes.
 			l.wire.rebind(socket(t))
-			eventually(t, "the new path", func() bool { return l.port(t) == portOf(l.wire.now().LocalAddr()) })
+			eventually.True(t, 10*time.Second, "the new path", func() bool { return l.port(t) == portOf(l.wire.now().LocalAddr()) })
 		})
 	}
 }
@@ -276,9 +263,9 @@ func TestFollowAtOnce(t *testing.T) {
 	_, mux := muxes(t)
 	l := connect(t, mux)
 	for range 3 {
-		eventually(t, "a silence", func() bool { return l.wire.quiet() > deaf+50*time.Millisecond })
+		eventually.True(t, 10*time.Second, "a silence", func() bool { return l.wire.quiet() > deaf+50*time.Millisecond })
 		l.wire.rebind(socket(t))
-		eventually(t, "the new path", func() bool { return l.port(t) == portOf(l.wire.now().LocalAddr()) })
+		eventually.True(t, 10*time.Second, "the new path", func() bool { return l.port(t) == portOf(l.wire.now().LocalAddr()) })
 		if n := len(l.wire.seen()); n != 1 {
 			t.Errorf("followed after %d checks", n)
 		}

@@ -7,8 +7,11 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"weever/shared/eventually"
 )
 
 // Root gets the buffers that it asks for, others what the machine's limits grant.
@@ -63,7 +66,7 @@ func TestOverflows(t *testing.T) {
 		}
 	}
 	in := receive(t, s)
-	eventually(t, "the packets to be read or lost", func() bool { return uint64(in.count())+s.Overflows() == n })
+	eventually.True(t, 10*time.Second, "the packets to be read or lost", func() bool { return uint64(in.count())+s.Overflows() == n })
 	if s.Overflows() == 0 {
 		t.Error("none were lost: the test shows nothing")
 	}
@@ -84,11 +87,11 @@ func TestNetworkErrors(t *testing.T) {
 	_ = closed.Close()
 	for round := range 3 {
 		_, _ = s.WriteTo([]byte{1}, closed.addr)
-		eventually(t, "an error", func() bool { return s.In().Errors+s.Out().Errors > uint64(round) })
+		eventually.True(t, 10*time.Second, "an error", func() bool { return s.In().Errors+s.Out().Errors > uint64(round) })
 		if _, err := c.WriteToUDPAddrPort([]byte{1}, s.Local()); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "a packet", func() bool { return in.count() == round+1 })
+		eventually.True(t, 10*time.Second, "a packet", func() bool { return in.count() == round+1 })
 	}
 }
 

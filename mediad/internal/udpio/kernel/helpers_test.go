@@ -100,17 +100,3 @@ func add(b *Batch, d *Destination, n, to, number int) {
 	fill(b.Room(n), to, number)
 	b.Commit(n, d)
 }
-
-func eventually(tb testing.TB, what string, f func() bool) {
-	tb.Helper()
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	late := time.After(10 * time.Second)
-	for !f() {
-		select {
-		case <-tick.C:
-		case <-late:
-			tb.Fatal("waited in vain for", what)
-		}
-	}
-}

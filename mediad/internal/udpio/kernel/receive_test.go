@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"weever/shared/eventually"
 )
 
 // inbox is what a socket has received.
@@ -84,7 +86,7 @@ func TestReceive(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			eventually(t, "all packets", func() bool { return in.count() == total })
+			eventually.True(t, 10*time.Second, "all packets", func() bool { return in.count() == total })
 			for i, s := range senders {
 				got := in.from[s.Local()]
 				if len(got) != len(sizes[i]) {
@@ -118,7 +120,7 @@ func TestReceiveSizes(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			eventually(t, "all packets", func() bool { return in.count() == len(want) })
+			eventually.True(t, 10*time.Second, "all packets", func() bool { return in.count() == len(want) })
 			for i, got := range in.from[c.addr] {
 				if !bytes.Equal(got, want[i]) {
 					t.Errorf("%d bytes instead of %d", len(got), len(want[i]))
@@ -137,14 +139,14 @@ func TestReceiveErrors(t *testing.T) {
 			t.Fatal(err)
 		}
 		errs := s.In().Errors
-		eventually(t, "errors", func() bool { return s.In().Errors > errs+1 })
+		eventually.True(t, 10*time.Second, "errors", func() bool { return s.In().Errors > errs+1 })
 		if err := s.conn.SetReadDeadline(time.Time{}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := c.WriteToUDPAddrPort([]byte{1}, s.Local()); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "a packet", func() bool { return in.count() == round+1 })
+		eventually.True(t, 10*time.Second, "a packet", func() bool { return in.count() == round+1 })
 	}
 }
 
