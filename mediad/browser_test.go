@@ -13,35 +13,22 @@ import (
 
 	"weever/mediad/internal/client"
 	"weever/mediad/internal/client/synth"
+	"weever/shared/testkit/chromium"
 )
 
 // browser starts one real Chromium with a fake camera and microphone for the test.
 func browser(t *testing.T) context.Context {
 	t.Helper()
-	alloc, stopAlloc := chromedp.NewExecAllocator(t.Context(), chromiumFlags(t.TempDir())...)
+	alloc, stopAlloc := chromedp.NewExecAllocator(t.Context(), chromium.Flags(t.TempDir())...)
 	ctx, stop := chromedp.NewContext(alloc)
 	t.Cleanup(func() {
 		stop()
 		stopAlloc()
 	})
 	if err := chromedp.Do(ctx); err != nil {
-		t.Fatalf("%s does not start: %v; if it is missing: make setup, or apt-get install chromium", chromium, err)
+		t.Fatalf("%s does not start: %v; if it is missing: make setup, or apt-get install chromium", chromium.Path, err)
 	}
 	return ctx
-}
-
-const chromium = "/usr/bin/chromium"
-
-// chromiumFlags starts Chromium with a fake camera and microphone, and talkative to nobody but the page's server.
-func chromiumFlags(profile string) []chromedp.ExecAllocatorOption {
-	return append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(chromium), chromedp.NoSandbox, chromedp.DisableGPU,
-		chromedp.Flag("use-fake-device-for-media-stream", true), chromedp.Flag("use-fake-ui-for-media-stream", true),
-		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
-		chromedp.Flag("disable-sync", true), chromedp.Flag("no-first-run", true), chromedp.Flag("disable-quic", true),
-		chromedp.Flag("autoplay-policy", "no-user-gesture-required"),
-		chromedp.Flag("disable-features", "WebRtcHideLocalIpsWithMdns"),
-		chromedp.WindowSize(1000, 700), chromedp.UserDataDir(profile))
 }
 
 // page opens a tab of the browser.

@@ -2,41 +2,30 @@ package main
 
 import (
 	"context"
-	"errors"
-	"io"
-	"net"
 	"net/http"
-	"net/rpc"
 	"net/url"
-	"os"
-	"testing"
 	"time"
-
-	"github.com/chromedp/chromedp"
 
 	"weever/mediad/internal/client"
 	"weever/mediad/internal/client/arrival"
 	"weever/mediad/internal/client/synth"
 	"weever/mediad/internal/control"
-	"weever/shared/testkit/netns"
+	"weever/shared/testkit/chromium"
+	"weever/shared/testkit/guest"
 )
 
-// This file lets a test run its clients on another machine: a network namespace, which a process can only be in as a whole. So the
-// test binary is started once more there, as a server of calls on its standard input and output.
+// This file is what a test can have its clients do on another machine: see package guest.
 
-// insideEnv makes the test binary serve calls in place of running tests.
-const insideEnv = "WEEVER_TEST_INSIDE"
+// insideEnds is how long they may take to leave.
+const insideEnds = 10 * time.Second
 
 // Inside is what the other process can be told to do; package net/rpc wants it exported. One process is one client.
 type Inside struct {
 	life context.Context //nolint:containedctx // ends with the process
 	pub  *client.Publisher
 	sub  *client.Subscriber
-	page context.Context //nolint:containedctx // a tab of Chromium
+	tab  *chromium.Tab
 }
-
-// Nothing is an argument or a reply that says nothing.
-type Nothing struct{}
 
 // Visit says where a Go client connects.
 type Visit struct {
@@ -52,36 +41,20 @@ type Awaited struct {
 	After      time.Time
 }
 
-// Browse says how to start a browser.
-type Browse struct {
-	URL     string // a page; its origin is treated as if it were secure
-	Profile string // directory
-}
-
 // serveInside answers calls until the standard input ends, then leaves in order.
-func serveInside() {
+func serveInside() error {
 	life, end := context.WithCancel(context.Background())
 	in := &Inside{life: life}
-	server := rpc.NewServer()
-	if err := server.Register(in); err != nil {
-		panic(err)
-	}
-	server.ServeConn(struct {
-		io.Reader
-		io.WriteCloser
-	}{os.Stdin, os.Stdout})
+	err := guest.Serve(in)
 	if in.pub != nil {
 		in.pub.Hangup()
 	}
 	if in.sub != nil {
 		in.sub.Hangup()
 	}
-	if in.page != nil {
-		closing, cancel := context.WithTimeout(in.page, 5*time.Second)
-		_ = chromedp.Cancel(closing) // in order: a browser that is killed leaves files
-		cancel()
-	}
+	in.tab.Close()
 	end()
+	return err
 }
 
 // homing sends every request but the POST to another node.
@@ -125,7 +98,7 @@ func (in *Inside) Subscribe(v Visit, location *string) (err error) {
 }
 
 // Restart is an ICE restart by PATCH, with the addresses that the machine has now.
-func (in *Inside) Restart(_ Nothing, _ *Nothing) error {
+func (in *Inside) Restart(_ guest.Nothing, _ *guest.Nothing) error {
 	ctx, cancel := context.WithTimeout(in.life, 10*time.Second)
 	defer cancel()
 	return in.session().ICERestart(ctx)
@@ -138,7 +111,7 @@ func (in *Inside) Arrival(a Awaited, at *time.Time) (err error) {
 }
 
 // Ping sends PING on the control channel and waits for its PONG: both directions work.
-func (in *Inside) Ping(text string, _ *Nothing) error {
+func (in *Inside) Ping(text string, _ *guest.Nothing) error {
 	s := in.session()
 	if err := s.Send(control.Ping{Text: text}); err != nil {
 		return err
@@ -165,69 +138,13 @@ func arrivalAfter(ctx context.Context, s *client.Subscriber, a Awaited) (time.Ti
 }
 
 // Browse starts Chromium and opens a page.
-func (in *Inside) Browse(b Browse, _ *Nothing) error {
-	u, err := url.Parse(b.URL)
-	if err != nil {
-		return err
-	}
-	opts := append(chromiumFlags(b.Profile), chromedp.Flag("unsafely-treat-insecure-origin-as-secure", u.Scheme+"://"+u.Host))
-	alloc, _ := chromedp.NewExecAllocator(in.life, opts...)
-	in.page, _ = chromedp.NewContext(alloc)
-	return chromedp.Do(in.page, chromedp.Navigate(b.URL))
-}
-
-// Eval runs the body of an async function in the page and gives its result as JSON.
-func (in *Inside) Eval(body string, result *[]byte) error {
-	ctx, cancel := context.WithTimeout(in.page, 20*time.Second)
-	defer cancel()
-	text, err := chromedp.Run(ctx, chromedp.Evaluate[string]("(async () => JSON.stringify(await (async () => {"+body+"})() ?? null))()", chromedp.EvalAwaitPromise))
-	*result = []byte(text)
+func (in *Inside) Browse(p chromium.Page, _ *guest.Nothing) (err error) {
+	in.tab, err = chromium.Open(in.life, p)
 	return err
 }
 
-// insider is the process on the other machine, as the test sees it.
-type insider struct {
-	t   *testing.T
-	rpc *rpc.Client
-}
-
-// sendInside starts the process on a machine. It ends with the test.
-func sendInside(t *testing.T, m *netns.Machine) *insider {
-	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := m.Command(context.WithoutCancel(t.Context()), self)
-	cmd.Env = append(os.Environ(), insideEnv+"=1", "GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE"))
-	cmd.Stderr = os.Stderr
-	ours, theirs := net.Pipe()
-	cmd.Stdin, cmd.Stdout = theirs, theirs
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("starting a client on %s: %v", m.Name, err)
-	}
-	in := &insider{t: t, rpc: rpc.NewClient(ours)}
-	t.Cleanup(func() {
-		if err := in.rpc.Close(); err != nil && !errors.Is(err, rpc.ErrShutdown) {
-			t.Errorf("the client on %s: %v", m.Name, err)
-		}
-		late := time.AfterFunc(10*time.Second, func() {
-			t.Errorf("the client on %s does not end", m.Name)
-			_ = cmd.Process.Kill()
-		})
-		defer late.Stop()
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("the client on %s: %v", m.Name, err)
-		}
-	})
-	return in
-}
-
-// call has the other process do something that must succeed.
-func call[R, A any](in *insider, method string, args A) (reply R) {
-	in.t.Helper()
-	if err := in.rpc.Call("Inside."+method, args, &reply); err != nil {
-		in.t.Fatalf("%s on the other machine: %v", method, err)
-	}
-	return reply
+// Eval runs the body of an async function in the page and gives its result as JSON.
+func (in *Inside) Eval(body string, result *[]byte) (err error) {
+	*result, err = in.tab.Eval(body)
+	return err
 }

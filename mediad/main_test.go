@@ -2,18 +2,24 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"weever/shared/testkit/guest"
 )
 
 // No test may leave a goroutine behind: nodes, clients and backends all end with the test that started them. Started by a test, as
 // a client on another machine or as a node, the binary runs no tests.
 func TestMain(m *testing.M) {
-	if os.Getenv(insideEnv) != "" {
-		serveInside()
+	if guest.Asked() {
+		if err := serveInside(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1) //nolint:forbidigo // it is main here
+		}
 		return
 	}
 	if args := os.Getenv(nodeEnv); args != "" {

@@ -11,6 +11,8 @@ import (
 	"weever/mediad/internal/client"
 	"weever/mediad/internal/control"
 	"weever/shared/room/roomtest"
+	"weever/shared/testkit/chromium"
+	"weever/shared/testkit/guest"
 	"weever/shared/testkit/netns"
 )
 
@@ -99,13 +101,16 @@ const pageKit = `
 	};`
 
 // tab is a page of a Chromium on another machine.
-type tab struct{ *insider }
+type tab struct {
+	t *testing.T
+	*guest.Guest
+}
 
 // openTab starts Chromium on a machine and opens a page of the first node.
 func (r *roaming) openTab(t *testing.T, m *netns.Machine) tab {
 	t.Helper()
-	p := tab{sendInside(t, m)}
-	call[Nothing](p.insider, "Browse", Browse{r.nodes[0].PublicURL() + "/", t.TempDir()})
+	p := tab{t, guest.Start(t, m, m.Name, insideEnds)}
+	guest.Call[guest.Nothing](p.Guest, "Browse", chromium.Page{URL: r.nodes[0].PublicURL() + "/", Profile: t.TempDir()})
 	inTab[any](p, pageKit)
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -118,7 +123,7 @@ func (r *roaming) openTab(t *testing.T, m *netns.Machine) tab {
 // inTab runs the body of an async function in the page.
 func inTab[T any](p tab, body string) (out T) {
 	p.t.Helper()
-	if err := json.Unmarshal(call[[]byte](p.insider, "Eval", body), &out); err != nil {
+	if err := json.Unmarshal(guest.Call[[]byte](p.Guest, "Eval", body), &out); err != nil {
 		p.t.Fatal(err)
 	}
 	return out

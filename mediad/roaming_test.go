@@ -12,6 +12,7 @@ import (
 	"weever/mediad/internal/client/synth"
 	"weever/mediad/internal/control"
 	"weever/shared/room"
+	"weever/shared/testkit/guest"
 	"weever/shared/testkit/netns"
 )
 
@@ -151,8 +152,8 @@ func TestRoaming(t *testing.T) {
 			rm := fmt.Sprintf("pub%d", i)
 			m := r.net.Machine()
 			link := m.Plug()
-			in := sendInside(t, m)
-			location := call[string](in, "Publish", Visit{r.nodes[0].PublicURL(), r.nodes[i].PublicURL(), rm, "mover"})
+			in := guest.Start(t, m, m.Name, insideEnds)
+			location := guest.Call[string](in, "Publish", Visit{r.nodes[0].PublicURL(), r.nodes[i].PublicURL(), rm, "mover"})
 			v := r.watch(t, rm)
 			plays(t, v, "mover", "video0")
 			before := r.sessions(t, rm)
@@ -161,10 +162,10 @@ func TestRoaming(t *testing.T) {
 			link.Unplug()
 			m.Plug()
 			up := time.Now()
-			call[Nothing](in, "Restart", Nothing{})
+			guest.Call[guest.Nothing](in, "Restart", guest.Nothing{})
 			back(t, "publisher, PATCH "+home, resumeLimit, up, arrives(t, v, "mover", "audio0", up))
 			plays(t, v, "mover", "video0")
-			call[Nothing](in, "Ping", "moved")
+			guest.Call[guest.Nothing](in, "Ping", "moved")
 			r.exists(t, location)
 			r.unchanged(t, rm, before)
 			stayed(t, v)
@@ -174,19 +175,19 @@ func TestRoaming(t *testing.T) {
 			r.send(t, rm)
 			m := r.net.Machine()
 			link := m.Plug()
-			in := sendInside(t, m)
-			location := call[string](in, "Subscribe", Visit{r.nodes[0].PublicURL(), r.nodes[i].PublicURL(), rm, "mover"})
-			call[time.Time](in, "Arrival", Awaited{Pub: "sender", Track: "video0"})
+			in := guest.Start(t, m, m.Name, insideEnds)
+			location := guest.Call[string](in, "Subscribe", Visit{r.nodes[0].PublicURL(), r.nodes[i].PublicURL(), rm, "mover"})
+			guest.Call[time.Time](in, "Arrival", Awaited{Pub: "sender", Track: "video0"})
 			before := r.sessions(t, rm)
 			r.exists(t, location)
 
 			link.Unplug()
 			m.Plug()
 			up := time.Now()
-			call[Nothing](in, "Restart", Nothing{})
-			back(t, "viewer, PATCH "+home, resumeLimit, up, call[time.Time](in, "Arrival", Awaited{"sender", "audio0", up}))
-			call[time.Time](in, "Arrival", Awaited{"sender", "video0", up})
-			call[Nothing](in, "Ping", "moved")
+			guest.Call[guest.Nothing](in, "Restart", guest.Nothing{})
+			back(t, "viewer, PATCH "+home, resumeLimit, up, guest.Call[time.Time](in, "Arrival", Awaited{"sender", "audio0", up}))
+			guest.Call[time.Time](in, "Arrival", Awaited{"sender", "video0", up})
+			guest.Call[guest.Nothing](in, "Ping", "moved")
 			r.exists(t, location)
 			r.unchanged(t, rm, before)
 		})
@@ -200,8 +201,8 @@ func TestRebinding(t *testing.T) {
 		m := r.net.Machine()
 		m.Plug()
 		m.Rebind() // the NAT is there from the beginning
-		in := sendInside(t, m)
-		location := call[string](in, "Publish", Visit{r.nodes[0].PublicURL(), r.nodes[0].PublicURL(), "pub", "mover"})
+		in := guest.Start(t, m, m.Name, insideEnds)
+		location := guest.Call[string](in, "Publish", Visit{r.nodes[0].PublicURL(), r.nodes[0].PublicURL(), "pub", "mover"})
 		v := r.watch(t, "pub")
 		plays(t, v, "mover", "video0")
 		before := r.sessions(t, "pub")
@@ -210,7 +211,7 @@ func TestRebinding(t *testing.T) {
 		at := time.Now()
 		back(t, "publisher behind a NAT", plainLimit, at, arrives(t, v, "mover", "audio0", at.Add(inFlight)))
 		plays(t, v, "mover", "video0")
-		call[Nothing](in, "Ping", "rebound")
+		guest.Call[guest.Nothing](in, "Ping", "rebound")
 		r.exists(t, location)
 		r.unchanged(t, "pub", before)
 		stayed(t, v)
@@ -220,19 +221,19 @@ func TestRebinding(t *testing.T) {
 		m := r.net.Machine()
 		m.Plug()
 		m.Rebind() // the NAT is there from the beginning
-		in := sendInside(t, m)
-		location := call[string](in, "Subscribe", Visit{r.nodes[0].PublicURL(), r.nodes[0].PublicURL(), "sub", "mover"})
+		in := guest.Start(t, m, m.Name, insideEnds)
+		location := guest.Call[string](in, "Subscribe", Visit{r.nodes[0].PublicURL(), r.nodes[0].PublicURL(), "sub", "mover"})
 		for _, track := range []string{"audio0", "video0"} {
-			call[time.Time](in, "Arrival", Awaited{Pub: "sender", Track: track})
+			guest.Call[time.Time](in, "Arrival", Awaited{Pub: "sender", Track: track})
 		}
 		before := r.sessions(t, "sub")
 
 		for range 2 {
 			m.Rebind()
 			at := time.Now()
-			back(t, "viewer behind a NAT", plainLimit, at, call[time.Time](in, "Arrival", Awaited{"sender", "audio0", at.Add(inFlight)}))
+			back(t, "viewer behind a NAT", plainLimit, at, guest.Call[time.Time](in, "Arrival", Awaited{"sender", "audio0", at.Add(inFlight)}))
 		}
-		call[Nothing](in, "Ping", "rebound")
+		guest.Call[guest.Nothing](in, "Ping", "rebound")
 		r.exists(t, location)
 		r.unchanged(t, "sub", before)
 	})

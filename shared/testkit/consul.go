@@ -9,12 +9,12 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"weever/shared/testkit/proc"
+	"weever/shared/testkit/tool"
 )
 
 // consulConfig is what no flag of the agent can say. No update check: a test talks to loopback only. No cache in DNS answers,
@@ -54,7 +54,7 @@ func StartConsul(t testing.TB) *ConsulServer {
 // StartConsulAt is StartConsul for nodes on other machines: it listens on an IP address of this one.
 func StartConsulAt(t testing.TB, host string) *ConsulServer {
 	t.Helper()
-	bin, err := tool("consul")
+	bin, err := tool.Find("consul")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,27 +158,4 @@ func withoutConsul(env []string) []string {
 		}
 	}
 	return kept
-}
-
-// tool finds a program that `make setup` built into bin/tools of this repository.
-func tool(name string) (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			break
-		}
-		up := filepath.Dir(dir)
-		if up == dir {
-			return "", fmt.Errorf("%s: no go.mod above the test's folder, so bin/tools cannot be found", name)
-		}
-		dir = up
-	}
-	path := filepath.Join(dir, "bin", "tools", name)
-	if _, err := os.Stat(path); err != nil {
-		return "", fmt.Errorf("%s is missing (%w). Get it with: make setup", name, err)
-	}
-	return path, nil
 }

@@ -3,8 +3,6 @@ package testkit
 import (
 	"context"
 	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -52,16 +50,5 @@ func TestConsulThatCannotStartSaysWhy(t *testing.T) {
 	b := &ConsulServer{Process: proc.New(t, "consul"), t: t, host: loopback, bin: a.bin, URL: a.URL, node: "other", ports: a.ports}
 	if err := b.start(); err == nil || !strings.Contains(err.Error(), "in use") {
 		t.Fatalf("two agents on one port: %v", err)
-	}
-}
-
-func TestMissingToolNamesTheRemedy(t *testing.T) {
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module x\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	t.Chdir(dir)
-	if path, err := tool("consul"); err == nil || !strings.Contains(err.Error(), "make setup") {
-		t.Fatalf("got %q, %v", path, err)
 	}
 }

@@ -24,6 +24,7 @@ import (
 	"weever/mediad/internal/client/recording"
 	"weever/mediad/internal/client/synth"
 	"weever/mediad/internal/client/wire"
+	"weever/shared/testkit/chromium"
 )
 
 // This file makes the recording that the traffic model `browser` plays: Chromium publishes to a receiver on loopback, which notes when
@@ -31,8 +32,6 @@ import (
 var record = flag.Bool("record", false, "let Chromium be recorded anew, into "+recordingFile)
 
 const recordingFile = "../client/recording/chromium.rec"
-
-const chromium = "/usr/bin/chromium"
 
 // A page publishes its fake camera and microphone by WHIP.
 const publishingPage = `<!doctype html><script>
@@ -263,15 +262,13 @@ func TestRecording(t *testing.T) {
 	r := newRecorder(t)
 	site := httptest.NewServer(r)
 	defer site.Close()
-	alloc, stopAlloc := chromedp.NewExecAllocator(t.Context(), append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(chromium), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()),
-		chromedp.Flag("use-fake-device-for-media-stream", true), chromedp.Flag("use-file-for-fake-video-capture", film(t)), chromedp.Flag("use-fake-ui-for-media-stream", true),
-		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-features", "WebRtcHideLocalIpsWithMdns"))...)
+	alloc, stopAlloc := chromedp.NewExecAllocator(t.Context(), append(chromium.Flags(t.TempDir()),
+		chromedp.Flag("use-file-for-fake-video-capture", film(t)))...)
 	defer stopAlloc()
 	page, stop := chromedp.NewContext(alloc)
 	defer stop()
 	if err := chromedp.Do(page, chromedp.Navigate(site.URL)); err != nil {
-		t.Fatalf("%s does not start: %v; if it is missing: make setup, or apt-get install chromium", chromium, err)
+		t.Fatalf("%s does not start: %v; if it is missing: make setup, or apt-get install chromium", chromium.Path, err)
 	}
 	limited, cancel := context.WithTimeout(page, 20*time.Second)
 	defer cancel()

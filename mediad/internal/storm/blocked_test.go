@@ -7,11 +7,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pion/rtp"
-
 	"weever/mediad/internal/client"
 	"weever/mediad/internal/client/histogram"
 	"weever/mediad/internal/client/synth"
+	"weever/shared/testkit/guest"
 	"weever/shared/testkit/netns"
 )
 
@@ -27,20 +26,20 @@ type hall struct {
 	*stage
 	alice   *client.Publisher // the camera
 	ears    []*ear            // of its viewers
-	viewers []*client.Subscriber
-	bursty  *client.Publisher // publishes by burst
-	packet  rtp.Packet        // of bursty
-	blocked *guest
+	wire    *netns.Watcher    // sees the packets of the calm room, and no others
+	paths   map[uint32]uint16 // by SSRC of a viewer: what the node adds to the camera's sequence numbers
+	noise   *away             // publishes by burst, and listens to it; another process, whose work is not this one's
+	blocked *away
 	cables  []netns.Flow // of it
 }
 
 func newHall(t testing.TB) *hall {
 	t.Helper()
-	h := &hall{stage: newStage(t)}
+	h := &hall{stage: newStageBy(t, coreOfItsOwn(t))}
+	h.wire = h.lan.Watch()
 	h.alice = h.publish("calm", "alice", client.Microphone(), client.Camera(synth.VP8, synth.Browser))
-	h.bursty = h.publish("noisy", "bursty", client.Track{Config: synth.Config{Codec: synth.VP8}, Manual: true})
-	h.packet = rtp.Packet{Header: rtp.Header{Version: 2}, Payload: make([]byte, 1000)}
-	copy(h.packet.Payload, []byte{0x10, 0, 0, 0, 0x9d, 1, 0x2a, 1, 2, 3, 4}) // begins a key frame (RFC 7741 section 4)
+	h.noise = h.send(h.lan.Station())
+	guest.Call[guest.Nothing](h.noise.Guest, "Drum", Visit{URL: h.url(), Room: "noisy", Name: "bursty"})
 	await(t, "the publisher of bursts to be live", joinLimit, func() error {
 		h.burst(1)
 		if n := h.figures().sum("weever_sessions", `role="pub"`, `state="live"`); n < 2 {
@@ -52,37 +51,30 @@ func newHall(t testing.TB) *hall {
 		e := newEar()
 		cfg := h.visit("calm", fmt.Sprintf("calm%d", i))
 		cfg.Arrived = e.note
-		h.viewers, h.ears = append(h.viewers, h.subscribe(cfg)), append(h.ears, e)
+		h.subscribe(cfg)
+		h.ears = append(h.ears, e)
 	}
-	h.subscribe(h.visit("noisy", "listener"))
+	guest.Call[guest.Nothing](h.noise.Guest, "Watch", Visit{h.url(), "noisy", "listener", 1, 1})
 	station := h.lan.Station()
-	h.blocked = h.guest(station)
+	h.blocked = h.send(station)
 	h.cables = []netns.Flow{{A: station.Addr, B: h.station.Addr}}
-	call[Nothing](h.blocked, "Watch", Visit{h.url(), "calm", "blocked", 2, 1})
-	call[Nothing](h.blocked, "Watch", Visit{h.url(), "noisy", "blocked", 2, 1})
+	guest.Call[guest.Nothing](h.blocked.Guest, "Watch", Visit{h.url(), "calm", "blocked", 2, 1})
+	guest.Call[guest.Nothing](h.blocked.Guest, "Watch", Visit{h.url(), "noisy", "blocked", 2, 1})
 	return h
 }
 
-// burst sends so many packets at once, in frames of ten.
+// burst has so many packets sent at once.
 func (h *hall) burst(n int) {
 	h.Helper()
-	for range n {
-		h.packet.SequenceNumber++
-		h.packet.Marker = h.packet.SequenceNumber%10 == 9
-		h.packet.Timestamp = uint32(h.packet.SequenceNumber/10) * 3000
-		if err := h.bursty.WriteRTP(0, 0, &h.packet); err != nil {
-			h.Error(err)
-			return
-		}
-	}
+	guest.Call[guest.Nothing](h.noise.Guest, "Burst", n)
 }
 
 // disturbance is what happens meanwhile; it returns what ends it.
 type disturbance func(h *hall) (end func())
 
 func stopped(h *hall) func() {
-	h.blocked.signal(syscall.SIGSTOP)
-	return func() { h.blocked.signal(syscall.SIGCONT) }
+	h.blocked.Signal(syscall.SIGSTOP)
+	return func() { h.blocked.Signal(syscall.SIGCONT) }
 }
 
 func unplugged(h *hall) func() {
@@ -98,23 +90,17 @@ func bursts(h *hall) func() {
 	return func() {}
 }
 
-// window is how late the packets of the calm room are while something is going on.
-func (h *hall) window(what ...disturbance) (all histogram.Histogram) {
+// window is how long the node takes for the packets of the calm room while something is going on.
+func (h *hall) window(what ...disturbance) histogram.Histogram {
 	h.Helper()
 	hold(windowLasts / 4) // what came before has had its consequences
-	for _, e := range h.ears {
-		e.window()
-	}
+	h.wire.Seen()
 	over := time.After(windowLasts)
 	for _, d := range what {
 		defer d(h)()
 	}
 	<-over
-	for _, e := range h.ears {
-		w := e.window()
-		all.Merge(&w)
-	}
-	return all
+	return h.transit(h.wire.Seen())
 }
 
 // whole waits until nothing of the calm room is missing to anybody.
@@ -140,6 +126,9 @@ func (h *hall) compare(rounds int, disturbed ...[]disturbance) (calm, storm time
 		c := h.window()
 		d := h.window(disturbed[i%len(disturbed)]...)
 		calms, storms = append(calms, c.Quantile(0.99)), append(storms, d.Quantile(0.99))
+		if i == 0 && (c.Count() == 0 || d.Count() == 0) {
+			h.Fatal("no packet of the calm room was seen on its way in and out")
+		}
 		h.Logf("p50, p99, longest of %d packets undisturbed: %v, %v, %v; of %d disturbed: %v, %v, %v",
 			c.Count(), ms(c.Quantile(0.5)), ms(c.Quantile(0.99)), ms(c.Max()), d.Count(), ms(d.Quantile(0.5)), ms(d.Quantile(0.99)), ms(d.Max()))
 	}
@@ -176,7 +165,7 @@ func BenchmarkBlockedViewer(b *testing.B) {
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			h := newHall(b)
-			calm, storm := h.compare(5, c.what)
+			calm, storm := h.compare(9, c.what)
 			b.ReportMetric(float64(calm)/1e6, "ms-calm-p99")
 			b.ReportMetric(float64(storm)/1e6, "ms-p99")
 			b.ReportMetric(float64(storm)/float64(calm), "ratio")

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"weever/shared/testkit/chromium"
+	"weever/shared/testkit/guest"
 	"weever/shared/testkit/netns/line"
 )
 
@@ -40,19 +42,19 @@ func (s shown) since(b shown) shown {
 }
 
 // browse opens a page of the node's site in a Chromium of its own.
-func (g *guest) browse(id string, more url.Values) {
+func (g *away) browse(id string, more url.Values) {
 	g.Helper()
 	q := url.Values{"room": {"screen"}, "id": {id}, "autojoin": {"1"}}
 	for k, v := range more {
 		q[k] = v
 	}
-	call[Nothing](g, "Browse", Browse{g.url() + "/?" + q.Encode(), g.TempDir()})
+	guest.Call[guest.Nothing](g.Guest, "Browse", chromium.Page{URL: g.url() + "/?" + q.Encode(), Profile: g.TempDir()})
 }
 
 // eval runs the body of an async function in the page.
-func eval[T any](g *guest, body string) (out T) {
+func eval[T any](g *away, body string) (out T) {
 	g.Helper()
-	if err := json.Unmarshal(call[[]byte](g, "Eval", body), &out); err != nil {
+	if err := json.Unmarshal(guest.Call[[]byte](g.Guest, "Eval", body), &out); err != nil {
 		g.Fatal(err)
 	}
 	return out
@@ -62,10 +64,10 @@ func eval[T any](g *guest, body string) (out T) {
 func TestBrowserBehindLoss(t *testing.T) {
 	const parts, each, loss = 3, 3 * time.Second, 0.05
 	s := newStage(t, "--site")
-	alice := s.guest(s.lan.Station())
+	alice := s.send(s.lan.Station())
 	alice.browse("alice", nil)
 	station, cable := s.lan.FarStation(5)
-	bob := s.guest(station)
+	bob := s.send(station)
 	bob.browse("bob", url.Values{"audio": {"0"}, "video": {"0"}})
 	await(t, "pictures", 30*time.Second, func() error {
 		if got := eval[shown](bob, shownJS); got.FramesDecoded < 30 {

@@ -2,29 +2,20 @@ package storm
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
-	"net/rpc"
-	"net/url"
-	"os"
-	"os/exec"
-	"syscall"
 	"time"
 
-	"github.com/chromedp/chromedp"
+	"github.com/pion/rtp"
 
 	"weever/mediad/internal/client"
+	"weever/mediad/internal/client/synth"
+	"weever/shared/testkit/chromium"
+	"weever/shared/testkit/guest"
 	"weever/shared/testkit/netns"
 )
 
-// This file lets clients run on another machine: a network namespace, which a process can only be in as a whole. So the test binary is
-// started once more there, as a server of calls on its standard input and output.
-
-// guestEnv makes the test binary serve calls in place of running tests.
-const guestEnv = "WEEVER_TEST_GUEST"
+// This file is what a test can have its clients do on another machine: see package guest.
 
 // Guest is what the other process can be told to do; package net/rpc wants it exported.
 type Guest struct {
@@ -32,11 +23,10 @@ type Guest struct {
 	viewers []*client.Subscriber
 	ears    []*ear
 	leave   []func()
-	page    context.Context //nolint:containedctx // a tab of Chromium
+	drum    *client.Publisher // sends by hand
+	beat    rtp.Packet        // of drum, the last
+	tab     *chromium.Tab
 }
-
-// Nothing is an argument or a reply that says nothing.
-type Nothing struct{}
 
 // Visit says whom the guest's viewers watch.
 type Visit struct {
@@ -45,40 +35,27 @@ type Visit struct {
 	Publishers      int
 }
 
-// Browse says how to start a browser.
-type Browse struct {
-	URL     string // a page; its origin is treated as if it were secure
-	Profile string // directory
-}
-
 // serveGuest answers calls until the standard input ends, then leaves in order.
-func serveGuest() {
+func serveGuest() error {
 	life, end := context.WithCancel(context.Background())
 	g := &Guest{life: life}
-	calls := rpc.NewServer()
-	if err := calls.Register(g); err != nil {
-		panic(err)
-	}
-	calls.ServeConn(struct {
-		io.Reader
-		io.WriteCloser
-	}{os.Stdin, os.Stdout})
+	err := guest.Serve(g)
 	for _, v := range g.viewers {
 		v.Hangup()
+	}
+	if g.drum != nil {
+		g.drum.Hangup()
 	}
 	for _, leave := range g.leave {
 		leave()
 	}
-	if g.page != nil {
-		closing, cancel := context.WithTimeout(g.page, 5*time.Second)
-		_ = chromedp.Cancel(closing) // in order: a browser that is killed leaves files
-		cancel()
-	}
+	g.tab.Close()
 	end()
+	return err
 }
 
 // Watch opens viewers and returns when each has heard and seen something.
-func (g *Guest) Watch(v Visit, _ *Nothing) error {
+func (g *Guest) Watch(v Visit, _ *guest.Nothing) error {
 	ctx, cancel := context.WithTimeout(g.life, joinLimit)
 	defer cancel()
 	for i := range v.Viewers {
@@ -97,8 +74,32 @@ func (g *Guest) Watch(v Visit, _ *Nothing) error {
 	return nil
 }
 
+// Drum opens a publisher who sends nothing until Burst.
+func (g *Guest) Drum(v Visit, _ *guest.Nothing) (err error) {
+	ctx, cancel := context.WithTimeout(g.life, joinLimit)
+	defer cancel()
+	g.drum, err = client.Publish(ctx, client.Config{URL: v.URL, Room: v.Room, ID: v.Name, HTTP: &http.Client{Timeout: joinLimit}},
+		client.Track{Config: synth.Config{Codec: synth.VP8}, Manual: true})
+	g.beat = rtp.Packet{Header: rtp.Header{Version: 2}, Payload: make([]byte, 1000)}
+	copy(g.beat.Payload, []byte{0x10, 0, 0, 0, 0x9d, 1, 0x2a, 1, 2, 3, 4}) // begins a key frame (RFC 7741 section 4)
+	return err
+}
+
+// Burst sends so many packets at once, in frames of ten.
+func (g *Guest) Burst(n int, _ *guest.Nothing) error {
+	for range n {
+		g.beat.SequenceNumber++
+		g.beat.Marker = g.beat.SequenceNumber%10 == 9
+		g.beat.Timestamp = uint32(g.beat.SequenceNumber/10) * 3000
+		if err := g.drum.WriteRTP(0, 0, &g.beat); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Arrivals gives what has come to each viewer, track by track.
-func (g *Guest) Arrivals(_ Nothing, all *[][]Heard) error {
+func (g *Guest) Arrivals(_ guest.Nothing, all *[][]Heard) error {
 	for _, e := range g.ears {
 		*all = append(*all, e.list())
 	}
@@ -106,89 +107,25 @@ func (g *Guest) Arrivals(_ Nothing, all *[][]Heard) error {
 }
 
 // Browse starts Chromium and opens a page.
-func (g *Guest) Browse(b Browse, _ *Nothing) error {
-	u, err := url.Parse(b.URL)
-	if err != nil {
-		return err
-	}
-	opts := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(chromium), chromedp.NoSandbox, chromedp.DisableGPU,
-		chromedp.Flag("use-fake-device-for-media-stream", true), chromedp.Flag("use-fake-ui-for-media-stream", true),
-		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
-		chromedp.Flag("disable-sync", true), chromedp.Flag("no-first-run", true), chromedp.Flag("disable-quic", true),
-		chromedp.Flag("autoplay-policy", "no-user-gesture-required"),
-		chromedp.Flag("disable-features", "WebRtcHideLocalIpsWithMdns"),
-		chromedp.Flag("unsafely-treat-insecure-origin-as-secure", u.Scheme+"://"+u.Host),
-		chromedp.WindowSize(1000, 700), chromedp.UserDataDir(b.Profile))
-	alloc, _ := chromedp.NewExecAllocator(g.life, opts...)
-	g.page, _ = chromedp.NewContext(alloc)
-	return chromedp.Do(g.page, chromedp.Navigate(b.URL))
-}
-
-// Eval runs the body of an async function in the page and gives its result as JSON.
-func (g *Guest) Eval(body string, result *[]byte) error {
-	ctx, cancel := context.WithTimeout(g.page, 20*time.Second)
-	defer cancel()
-	text, err := chromedp.Run(ctx, chromedp.Evaluate[string]("(async () => JSON.stringify(await (async () => {"+body+"})() ?? null))()", chromedp.EvalAwaitPromise))
-	*result = []byte(text)
+func (g *Guest) Browse(p chromium.Page, _ *guest.Nothing) (err error) {
+	g.tab, err = chromium.Open(g.life, p)
 	return err
 }
 
-const chromium = "/usr/bin/chromium"
+// Eval runs the body of an async function in the page and gives its result as JSON.
+func (g *Guest) Eval(body string, result *[]byte) (err error) {
+	*result, err = g.tab.Eval(body)
+	return err
+}
 
-// guest is the process on the other machine, as the test sees it.
-type guest struct {
+// away is the process on the other machine, as the test sees it.
+type away struct {
 	*stage
-	cmd *exec.Cmd
-	rpc *rpc.Client
+	*guest.Guest
 }
 
-// guest starts the process on a station. It ends with the test.
-func (s *stage) guest(at *netns.Station) *guest {
+// send starts the process on a station. It ends with the test.
+func (s *stage) send(to *netns.Station) *away {
 	s.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		s.Fatal(err)
-	}
-	cmd := at.Command(context.WithoutCancel(s.Context()), self)
-	cmd.Env = append(os.Environ(), guestEnv+"=1", "GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE"))
-	cmd.Stderr = os.Stderr
-	ours, theirs := net.Pipe()
-	cmd.Stdin, cmd.Stdout = theirs, theirs
-	if err := cmd.Start(); err != nil {
-		s.Fatalf("starting a guest at %v: %v", at.Addr, err)
-	}
-	g := &guest{stage: s, cmd: cmd, rpc: rpc.NewClient(ours)}
-	s.Cleanup(func() {
-		g.signal(syscall.SIGCONT) // it may be stopped
-		if err := g.rpc.Close(); err != nil && !errors.Is(err, rpc.ErrShutdown) {
-			s.Errorf("the guest at %v: %v", at.Addr, err)
-		}
-		late := time.AfterFunc(20*time.Second, func() {
-			s.Errorf("the guest at %v does not end", at.Addr)
-			_ = cmd.Process.Kill()
-		})
-		defer late.Stop()
-		if err := cmd.Wait(); err != nil {
-			s.Errorf("the guest at %v: %v", at.Addr, err)
-		}
-	})
-	return g
-}
-
-// signal stops the process (SIGSTOP) or lets it go on (SIGCONT).
-func (g *guest) signal(sig syscall.Signal) {
-	g.Helper()
-	if err := g.cmd.Process.Signal(sig); err != nil {
-		g.Errorf("signal %v to a guest: %v", sig, err)
-	}
-}
-
-// call has the other process do something that must succeed.
-func call[R, A any](g *guest, method string, args A) (reply R) {
-	g.Helper()
-	if err := g.rpc.Call("Guest."+method, args, &reply); err != nil {
-		g.Fatalf("%s on the other machine: %v", method, err)
-	}
-	return reply
+	return &away{s, guest.Start(s, to, to.Addr.String(), 20*time.Second)}
 }

@@ -1,9 +1,7 @@
 package storm
 
 import (
-	"encoding/binary"
 	"errors"
-	"net/rpc"
 	"slices"
 	"sync"
 	"testing"
@@ -11,6 +9,7 @@ import (
 
 	"weever/mediad/internal/client"
 	"weever/mediad/internal/client/synth"
+	"weever/shared/testkit/guest"
 	"weever/shared/testkit/netns/line"
 )
 
@@ -45,11 +44,8 @@ func newToll() *toll {
 
 // readRTP finds the RTP packet in an IPv4 packet; RTCP has other second bytes (RFC 5761 section 4).
 func readRTP(ip []byte) (id rtpID, ok bool) {
-	b := datagram(ip)
-	if len(b) < 12 || b[0]>>6 != 2 || b[1]&0x7f >= 64 && b[1]&0x7f < 96 {
-		return id, false
-	}
-	return rtpID{binary.BigEndian.Uint32(b[8:]), binary.BigEndian.Uint16(b[2:])}, true
+	id, _, ok = rtpOf(datagram(ip))
+	return id, ok
 }
 
 // datagram is what an IPv4 packet of UDP carries.
@@ -101,7 +97,7 @@ type far struct {
 	least    float64 // of what was lost, to be repaired
 	method   string  // of the guest
 
-	*guest
+	*away
 	line *line.Line
 	toll *toll
 }
@@ -126,16 +122,14 @@ func TestLoss(t *testing.T) {
 		return nil
 	})
 	twice := s.stumbles("loss")
-	var joining []*rpc.Call
+	var joining []func() guest.Nothing
 	for i, f := range all {
 		station, cable := s.lan.FarStation(uint64(i)) //nolint:gosec // small
-		f.line, f.toll, f.guest = cable, newToll(), s.guest(station)
-		joining = append(joining, f.rpc.Go("Guest."+f.method, Visit{s.url(), "loss", "viewer" + string(rune('a'+i)), 3, 1}, new(Nothing), nil))
+		f.line, f.toll, f.away = cable, newToll(), s.send(station)
+		joining = append(joining, guest.Begin[guest.Nothing](f.Guest, f.method, Visit{s.url(), "loss", "viewer" + string(rune('a'+i)), 3, 1}))
 	}
-	for i, c := range joining {
-		if <-c.Done; c.Error != nil {
-			t.Fatalf("the viewers of %s: %v", all[i].name, c.Error)
-		}
+	for _, joined := range joining {
+		joined()
 	}
 	for _, f := range all {
 		f.line.Set(line.ToStation, line.Weather{Delay: oneWay, Loss: f.to, Judge: f.toll.judge})
@@ -162,7 +156,7 @@ func TestLoss(t *testing.T) {
 // judged compares what was lost with what came.
 func (f *far) judged(t *testing.T) {
 	t.Helper()
-	arrivals := call[[][]Heard](f.guest, "Arrivals", Nothing{})
+	arrivals := guest.Call[[][]Heard](f.Guest, "Arrivals", guest.Nothing{})
 	f.toll.mu.Lock()
 	defer f.toll.mu.Unlock()
 	video, audio := map[uint32]*Heard{}, map[uint32]bool{}

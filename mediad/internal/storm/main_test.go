@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"weever/shared/testkit/guest"
 )
 
 // mediadEnv tells the tests where TestMain has put the program.
@@ -15,8 +17,11 @@ const mediadEnv = "WEEVER_TEST_MEDIAD"
 
 // TestMain builds the program once for all tests. Started by a test on another machine, the binary is a guest there and runs no tests.
 func TestMain(m *testing.M) {
-	if os.Getenv(guestEnv) != "" {
-		serveGuest()
+	if guest.Asked() {
+		if err := serveGuest(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1) //nolint:forbidigo // it is main here
+		}
 		return
 	}
 	dir, err := buildMediad()

@@ -10,11 +10,13 @@ import (
 
 	"github.com/pion/ice/v4"
 	"github.com/pion/webrtc/v4"
+
+	"weever/shared/testkit/guest"
 )
 
 // WatchPlain opens players as they are made with pion's defaults in an afternoon. They have a habit: they go on asking for what came on
 // the retransmission stream, ten times a second.
-func (g *Guest) WatchPlain(v Visit, _ *Nothing) error {
+func (g *Guest) WatchPlain(v Visit, _ *guest.Nothing) error {
 	ctx, cancel := context.WithTimeout(g.life, joinLimit)
 	defer cancel()
 	for i := range v.Viewers {

@@ -57,6 +57,12 @@ func (j *journal) Write(p []byte) (int, error) {
 // newStage returns when the node takes sessions. Everything ends with the test.
 func newStage(t testing.TB, flags ...string) *stage {
 	t.Helper()
+	return newStageBy(t, nil, flags...)
+}
+
+// newStageBy is newStage with a program that starts the node.
+func newStageBy(t testing.TB, starter []string, flags ...string) *stage {
+	t.Helper()
 	s := &stage{TB: t, Process: proc.New(t, "mediad"), lan: netns.NewLAN(t), log: &journal{Output: proc.NewOutput()}}
 	transport := &http.Transport{MaxIdleConnsPerHost: 8}
 	t.Cleanup(transport.CloseIdleConnections)
@@ -74,11 +80,12 @@ func newStage(t testing.TB, flags ...string) *stage {
 	}
 	s.station = s.lan.Station()
 	addr := s.station.Addr.String()
-	cmd := s.station.Command(context.WithoutCancel(t.Context()), os.Getenv(mediadEnv), append([]string{
-		"--plain-http", "--host=" + addr, "--port=" + strconv.Itoa(mediaPort), "--private-host=" + addr, "--private-port=9443", "--admin-token=" + adminToken,
-		"--udp-port=" + strconv.Itoa(mediaPort), "--interfaces=eth0", "--no-auth", "--namespace=storm", "--node-id=node", "--advertise-host=" + addr,
-		"--redis=" + redis.URL, "--nats=" + bus.ClientURL(), "--rate-limit=off", "--max-sessions=0", "--drain-timeout=1s",
-	}, flags...)...)
+	words := append(slices.Clone(starter), os.Getenv(mediadEnv),
+		"--plain-http", "--host="+addr, "--port="+strconv.Itoa(mediaPort), "--private-host="+addr, "--private-port=9443", "--admin-token="+adminToken,
+		"--udp-port="+strconv.Itoa(mediaPort), "--interfaces=eth0", "--no-auth", "--namespace=storm", "--node-id=node", "--advertise-host="+addr,
+		"--redis="+redis.URL, "--nats="+bus.ClientURL(), "--rate-limit=off", "--max-sessions=0", "--drain-timeout=1s")
+	words = append(words, flags...)
+	cmd := s.station.Command(context.WithoutCancel(t.Context()), words[0], words[1:]...)
 	cmd.Stdout, cmd.Stderr = s.log, s.log
 	t.Cleanup(s.leave)
 	if err := s.Run(cmd, "", proc.StartLimit); err != nil {

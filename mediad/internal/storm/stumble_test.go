@@ -4,12 +4,13 @@ import (
 	"sync"
 	"time"
 
+	"weever/shared/testkit/guest"
 	"weever/shared/testkit/netns/line"
 )
 
 // stumble is the line of a viewer on which now and then one packet of video gets lost, and then the first retransmission after it.
 type stumble struct {
-	*guest
+	*away
 	line *line.Line
 
 	mu      sync.Mutex
@@ -33,14 +34,14 @@ const stumbleEvery = 240
 func (s *stage) stumbles(room string) *stumble {
 	s.Helper()
 	station, cable := s.lan.FarStation(0)
-	b := &stumble{guest: s.guest(station), line: cable, known: map[uint32]bool{}}
-	call[Nothing](b.guest, "Watch", Visit{s.url(), room, "stumbling", 1, 1})
+	b := &stumble{away: s.send(station), line: cable, known: map[uint32]bool{}}
+	guest.Call[guest.Nothing](b.Guest, "Watch", Visit{s.url(), room, "stumbling", 1, 1})
 	return b
 }
 
 func (b *stumble) begin() {
 	b.Helper()
-	for _, h := range call[[][]Heard](b.guest, "Arrivals", Nothing{})[0] {
+	for _, h := range guest.Call[[][]Heard](b.Guest, "Arrivals", guest.Nothing{})[0] {
 		b.known[h.SSRC] = true
 		if h.Track == "video0" {
 			b.video = h.SSRC
@@ -80,7 +81,7 @@ func (b *stumble) judged() {
 	b.Helper()
 	var came map[uint16]time.Time
 	var soonEnough time.Duration
-	for _, h := range call[[][]Heard](b.guest, "Arrivals", Nothing{})[0] {
+	for _, h := range guest.Call[[][]Heard](b.Guest, "Arrivals", guest.Nothing{})[0] {
 		if h.SSRC == b.video {
 			came, soonEnough = h.At, patience+2*hops*h.Usual
 		}
