@@ -114,7 +114,7 @@ func newNode(cfg Config, log *slog.Logger) (_ *node, err error) {
 	}
 	n.metrics = n.newMetrics()
 	n.fence = fence.New(fence.Config{Connected: n.onBus, Log: n.log})
-	n.writers = fanout.NewWriters(runtime.GOMAXPROCS(0))
+	n.writers = fanout.NewWriters(runtime.GOMAXPROCS(0), n.udp.Poll)
 	n.relay, err = relay.New(relay.Config{
 		Writers: n.writers, Media: n.media, Calls: n.calls, Namespace: cfg.Shared.Namespace, Instance: n.instance, Open: n.fence.Open, Hop: n.metrics.Hop(), Log: n.log,
 	})

@@ -83,23 +83,20 @@ func (s *Stream) enlist(a *attachment) {
 
 // shard returns the one that the next sink joins: one is filled before the next is begun, as long as there are writers.
 func (s *Stream) shard() *shard {
-	best := -1
-	for i, sh := range s.shards {
+	var best *shard
+	for _, sh := range s.shards {
 		if len(sh.sinks) < shardSinks {
 			return sh
 		}
-		if best < 0 || len(sh.sinks) < len(s.shards[best].sinks) {
-			best = i
+		if best == nil || len(sh.sinks) < len(best.sinks) {
+			best = sh
 		}
 	}
-	if s.cfg.Writers == nil && best < 0 {
-		s.shards = append(s.shards, &shard{stream: s, writer: newWriter()})
-	} else if s.cfg.Writers != nil && len(s.shards) < len(s.cfg.Writers.list) {
-		s.shards = append(s.shards, &shard{stream: s, writer: s.cfg.Writers.pick(s.shards)})
-	} else {
-		return s.shards[best]
+	if best == nil || len(s.shards) < s.cfg.Writers.size() {
+		best = &shard{stream: s, writer: s.cfg.Writers.pick(s.shards)}
+		s.shards = append(s.shards, best)
 	}
-	return s.shards[len(s.shards)-1]
+	return best
 }
 
 func (s *Stream) detach(a *attachment) {

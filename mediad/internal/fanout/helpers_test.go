@@ -120,10 +120,25 @@ type encoder struct {
 func (e *encoder) frame(key bool, n, size int) {
 	for i := range n {
 		h := rtp.Header{SequenceNumber: e.seq, Timestamp: e.ts, Marker: i == n-1, PayloadType: 96}
-		if err := e.stream.WriteRTP(raw(e.tb, h, vp8(key, i == 0, uint32(e.seq), size)), headerext.IDs{}); err != nil {
+		if err := write(e.stream, raw(e.tb, h, vp8(key, i == 0, uint32(e.seq), size)), headerext.IDs{}); err != nil {
 			e.tb.Fatal(err)
 		}
 		e.seq++
 	}
 	e.ts += 3000
 }
+
+// entrance hands packets to streams as they would come from the network.
+type entrance struct {
+	header rtp.Header
+	one    [1]Packet
+}
+
+func (e *entrance) write(s *Stream, raw []byte, ids headerext.IDs) (err error) {
+	if e.one[0], err = Parse(&e.header, raw, ids); err == nil {
+		s.WritePackets(e.one[:])
+	}
+	return err
+}
+
+func write(s *Stream, raw []byte, ids headerext.IDs) error { return new(entrance).write(s, raw, ids) }

@@ -1,38 +1,30 @@
 package fanout
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/pion/rtp"
-
 	"weever/mediad/internal/fanout/codec"
 	"weever/mediad/internal/fanout/drop"
-	"weever/mediad/internal/fanout/headerext"
 	"weever/mediad/internal/fanout/history"
 	"weever/mediad/internal/fanout/keyframe"
 	"weever/mediad/internal/fanout/loudness"
 )
 
-// ErrMalformed is wrapped by the errors of WriteRTP: the packet was dropped and counted, the stream goes on.
-var ErrMalformed = errors.New("malformed RTP packet")
-
 // StreamConfig describes one layer of one track of a publisher.
 type StreamConfig struct {
-	Codec       string // media type, "video/VP8" or "audio/opus"
-	Fmtp        string // format parameters as negotiated with the publisher
-	Clock       uint32 // RTP clock rate in Hz
-	PayloadType uint8  // the payload type that WriteRTP lets through; 0: any
+	Codec string // media type, "video/VP8" or "audio/opus"
+	Fmtp  string // format parameters as negotiated with the publisher
+	Clock uint32 // RTP clock rate in Hz
 
 	// KeyframeWish asks the publisher for a key frame, at most twice a second. Any goroutine may call it, also one that holds a
 	// viewer's lock: it must not block, nor call a stream or a viewer. May be nil.
 	KeyframeWish func()
 
-	// Writers hand the packets to the sinks; nil: whoever writes does it, before WriteRTP and the others return.
+	// Writers hand the packets to the sinks; nil: whoever writes does it, before WritePackets and WriteReport return.
 	Writers *Writers
 
 	// Held makes the stream keep its sinks waiting until Release, while its history is filled from elsewhere.
@@ -41,7 +33,7 @@ type StreamConfig struct {
 
 // Stream is one layer of one track: its history and its sinks.
 //
-// Concurrency: WriteRTP, WritePackets and WriteReport are called by one goroutine. Everything else may be called by any
+// Concurrency: WritePackets and WriteReport are called by one goroutine at a time. Everything else may be called by any
 // goroutine at any time. mu is held while a burst is copied, never while a sink works, so that neither a
 // viewer who joins nor a slow one holds up who writes. Close does not wait for calls under way.
 type Stream struct {
@@ -49,10 +41,6 @@ type Stream struct {
 	codec  codec.Codec
 	wishes *keyframe.Wisher
 	drops  drop.Counters
-
-	// Owned by the writer.
-	header rtp.Header
-	one    [1]Packet
 
 	mu       sync.Mutex
 	ring     *history.Ring
@@ -102,60 +90,8 @@ func (s *Stream) Clock() uint32 { return s.cfg.Clock }
 // Video reports whether a viewer has to begin with a key frame.
 func (s *Stream) Video() bool { return s.codec != codec.Audio }
 
-// WriteRTP takes one packet as read from the network; raw is borrowed. ids are the publisher's header extensions. An error wraps
-// ErrMalformed and concerns this packet only. A packet of another payload type (comfort noise, telephone events) is counted and
-// dropped without error.
-func (s *Stream) WriteRTP(raw []byte, ids headerext.IDs) error {
-	if len(raw) > MaxPacket {
-		s.drops.Add(drop.Oversized, 1)
-		return fmt.Errorf("%w: %d bytes are more than %d", ErrMalformed, len(raw), MaxPacket)
-	}
-	if err := s.parse(raw, ids); err != nil {
-		s.drops.Add(drop.Malformed, 1)
-		return err
-	}
-	if s.cfg.PayloadType != 0 && s.header.PayloadType != s.cfg.PayloadType {
-		s.drops.Add(drop.PayloadType, 1)
-		return nil
-	}
-	s.WritePackets(s.one[:])
-	return nil
-}
-
-// Drop counts a packet that is not handed to WriteRTP, for a reason of a Stream's.
+// Drop counts a packet that cannot be handed to WritePackets, for a reason of a Stream's.
 func (s *Stream) Drop(why drop.Reason) { s.drops.Add(why, 1) }
-
-// parse validates raw and sets s.one (RFC 3550 section 5.1, RFC 8285 section 4).
-func (s *Stream) parse(raw []byte, ids headerext.IDs) error {
-	h := &s.header
-	n, err := h.Unmarshal(raw)
-	switch {
-	case err != nil:
-		return fmt.Errorf("%w: %w", ErrMalformed, err)
-	case h.Version != 2:
-		return fmt.Errorf("%w: version %d", ErrMalformed, h.Version)
-	}
-	end := len(raw)
-	if h.Padding {
-		if pad := int(raw[end-1]); pad == 0 || pad > end-n {
-			return fmt.Errorf("%w: %d bytes of padding in %d of payload", ErrMalformed, pad, end-n)
-		}
-		end -= int(raw[end-1])
-	}
-	s.one[0] = Packet{Seq: h.SequenceNumber, Timestamp: h.Timestamp, Marker: h.Marker, Payload: raw[n:end]}
-	p := &s.one[0]
-	if ids.Level != 0 {
-		if v := h.GetExtension(ids.Level); len(v) > 0 {
-			p.HasLevel, p.Level = true, v[0]
-		}
-	}
-	if ids.Orientation != 0 {
-		if v := h.GetExtension(ids.Orientation); len(v) > 0 {
-			p.HasOrientation, p.Orientation = true, v[0]
-		}
-	}
-	return nil
-}
 
 // WritePackets takes packets that arrived together, in order of arrival. The slice and the payloads are borrowed; the slice's
 // elements are overwritten.

@@ -40,7 +40,7 @@ func TestNewStream(t *testing.T) {
 	}
 }
 
-func TestWriteRTP(t *testing.T) {
+func TestParse(t *testing.T) {
 	payload := vp8(true, true, 1, 100)
 	plain := raw(t, rtp.Header{SequenceNumber: 7, Timestamp: 9, Marker: true, PayloadType: 96, SSRC: 5}, payload)
 	with := func(change func(b []byte) []byte) []byte { return change(bytes.Clone(plain)) }
@@ -53,61 +53,42 @@ func TestWriteRTP(t *testing.T) {
 	}
 	ids := headerext.IDs{Level: 1, Orientation: 13}
 	for _, tc := range []struct {
-		name   string
-		raw    []byte
-		reason drop.Reason // of the drop, if want is nil
-		fails  bool
-		want   *Packet
+		name string
+		raw  []byte
+		err  error
+		want Packet
 	}{
-		{"plain", plain, 0, false, &Packet{Payload: payload}},
-		{"CSRCs are skipped", raw(t, rtp.Header{SequenceNumber: 7, Timestamp: 9, Marker: true, PayloadType: 96, CSRC: []uint32{1, 2, 3}}, payload), 0, false, &Packet{Payload: payload}},
-		{"padding is cut off", with(func(b []byte) []byte { b[0] |= 0x20; return append(b, 0, 0, 3) }), 0, false, &Packet{Payload: payload}},
-		{"nothing but padding", with(func(b []byte) []byte { b[0] |= 0x20; return append(b[:12], 0, 0, 3) }), 0, false, &Packet{}},
-		{"one-byte extensions", extended(0xbede, 0x10, 0xaa, 0x30, 0x55, 0xd0, 0x03, 0, 0), 0, false, &Packet{Payload: payload, HasLevel: true, Level: 0xaa, HasOrientation: true, Orientation: 3}},
-		{"two-byte extensions", extended(0x1000, 1, 1, 0xaa, 7, 0, 0, 13, 1, 3, 0, 0, 0), 0, false, &Packet{Payload: payload, HasLevel: true, Level: 0xaa, HasOrientation: true, Orientation: 3}},
-		{"an empty extension is none", extended(0x1000, 1, 0, 0, 0), 0, false, &Packet{Payload: payload}},
-		{"an extension of another profile", extended(0xc0de, 0x10, 0xaa, 0, 0), 0, false, &Packet{Payload: payload}},
-		{"empty", nil, drop.Malformed, true, nil},
-		{"eleven bytes", plain[:11], drop.Malformed, true, nil},
-		{"version 1", with(func(b []byte) []byte { b[0] = 0x40; return b }), drop.Malformed, true, nil},
-		{"CSRCs cut short", []byte{0x8f, 96, 0, 7, 0, 0, 0, 9, 0, 0, 0, 5, 1, 2, 3, 4}, drop.Malformed, true, nil},
-		{"extension header cut short", append(with(func(b []byte) []byte { b[0] |= 0x10; return b[:12] }), 0xbe, 0xde), drop.Malformed, true, nil},
-		{"extension longer than the packet", with(func(b []byte) []byte { b[0] |= 0x10; copy(b[12:], []byte{0xbe, 0xde, 0xff, 0xff}); return b }), drop.Malformed, true, nil},
-		{"element longer than the extension", extended(0xbede, 0x1f, 1, 2, 3), drop.Malformed, true, nil},
-		{"padding of no bytes", with(func(b []byte) []byte { b[0] |= 0x20; return append(b, 0) }), drop.Malformed, true, nil},
-		{"more padding than payload", with(func(b []byte) []byte { b[0] |= 0x20; return append(b[:20], 200) }), drop.Malformed, true, nil},
-		{"padding without a byte for it", with(func(b []byte) []byte { b[0] |= 0x20; return b[:12] }), drop.Malformed, true, nil},
-		{"too long", append(bytes.Clone(plain), make([]byte, MaxPacket)...), drop.Oversized, true, nil},
-		{"another payload type", with(func(b []byte) []byte { b[1] = 13; return b }), drop.PayloadType, false, nil},
+		{"plain", plain, nil, Packet{Payload: payload}},
+		{"CSRCs are skipped", raw(t, rtp.Header{SequenceNumber: 7, Timestamp: 9, Marker: true, PayloadType: 96, CSRC: []uint32{1, 2, 3}}, payload), nil, Packet{Payload: payload}},
+		{"padding is cut off", with(func(b []byte) []byte { b[0] |= 0x20; return append(b, 0, 0, 3) }), nil, Packet{Payload: payload}},
+		{"nothing but padding", with(func(b []byte) []byte { b[0] |= 0x20; return append(b[:12], 0, 0, 3) }), nil, Packet{}},
+		{"one-byte extensions", extended(0xbede, 0x10, 0xaa, 0x30, 0x55, 0xd0, 0x03, 0, 0), nil, Packet{Payload: payload, HasLevel: true, Level: 0xaa, HasOrientation: true, Orientation: 3}},
+		{"two-byte extensions", extended(0x1000, 1, 1, 0xaa, 7, 0, 0, 13, 1, 3, 0, 0, 0), nil, Packet{Payload: payload, HasLevel: true, Level: 0xaa, HasOrientation: true, Orientation: 3}},
+		{"an empty extension is none", extended(0x1000, 1, 0, 0, 0), nil, Packet{Payload: payload}},
+		{"an extension of another profile", extended(0xc0de, 0x10, 0xaa, 0, 0), nil, Packet{Payload: payload}},
+		{"empty", nil, ErrMalformed, Packet{}},
+		{"eleven bytes", plain[:11], ErrMalformed, Packet{}},
+		{"version 1", with(func(b []byte) []byte { b[0] = 0x40; return b }), ErrMalformed, Packet{}},
+		{"CSRCs cut short", []byte{0x8f, 96, 0, 7, 0, 0, 0, 9, 0, 0, 0, 5, 1, 2, 3, 4}, ErrMalformed, Packet{}},
+		{"extension header cut short", append(with(func(b []byte) []byte { b[0] |= 0x10; return b[:12] }), 0xbe, 0xde), ErrMalformed, Packet{}},
+		{"extension longer than the packet", with(func(b []byte) []byte { b[0] |= 0x10; copy(b[12:], []byte{0xbe, 0xde, 0xff, 0xff}); return b }), ErrMalformed, Packet{}},
+		{"element longer than the extension", extended(0xbede, 0x1f, 1, 2, 3), ErrMalformed, Packet{}},
+		{"padding of no bytes", with(func(b []byte) []byte { b[0] |= 0x20; return append(b, 0) }), ErrMalformed, Packet{}},
+		{"more padding than payload", with(func(b []byte) []byte { b[0] |= 0x20; return append(b[:20], 200) }), ErrMalformed, Packet{}},
+		{"padding without a byte for it", with(func(b []byte) []byte { b[0] |= 0x20; return b[:12] }), ErrMalformed, Packet{}},
+		{"too long", append(bytes.Clone(plain), make([]byte, MaxPacket)...), ErrOversized, Packet{}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			s := newTestStream(t, StreamConfig{Codec: "video/VP8", Clock: 90000, PayloadType: 96})
-			var sink recorder
-			s.AttachLive(&sink)
-			err := s.WriteRTP(tc.raw, ids)
-			if (err != nil) != tc.fails || err != nil && !errors.Is(err, ErrMalformed) {
-				t.Fatalf("error %v, want one: %v", err, tc.fails)
+			p, err := Parse(&rtp.Header{}, tc.raw, ids)
+			if !errors.Is(err, tc.err) {
+				t.Fatalf("error %v, want %v", err, tc.err)
 			}
-			all := sink.all()
-			if tc.want == nil {
-				if len(all) != 0 {
-					t.Error("the packet was passed on")
-				}
-				if n := s.Stats().Drops[tc.reason]; n != 1 {
-					t.Errorf("%d drops for reason %v, want 1", n, tc.reason)
-				}
+			if err != nil {
 				return
 			}
-			if len(all) != 1 {
-				t.Fatalf("%d packets passed on, want 1", len(all))
-			}
-			p := all[0].Packet
 			if p.Seq != 7 || p.Timestamp != 9 || !p.Marker || !bytes.Equal(p.Payload, tc.want.Payload) || p.HasLevel != tc.want.HasLevel ||
 				p.Level != tc.want.Level || p.HasOrientation != tc.want.HasOrientation || p.Orientation != tc.want.Orientation {
-				t.Errorf("got %+v, want %+v", p, *tc.want)
-			}
-			if p.Desc.Keyframe != (len(p.Payload) > 0) {
-				t.Error("the key frame was not recognised")
+				t.Errorf("got %+v, want %+v", p, tc.want)
 			}
 		})
 	}
@@ -139,7 +120,7 @@ func TestNumbering(t *testing.T) {
 			var sink recorder
 			s.AttachLive(&sink)
 			for _, seq := range tc.seqs {
-				if err := s.WriteRTP(raw(t, rtp.Header{SequenceNumber: seq}, []byte{1, 2}), headerext.IDs{}); err != nil {
+				if err := write(s, raw(t, rtp.Header{SequenceNumber: seq}, []byte{1, 2}), headerext.IDs{}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -288,7 +269,7 @@ func TestLevel(t *testing.T) {
 	_ = h.SetExtension(1, []byte{0x80 | 30})
 	for seq := range uint16(20) {
 		h.SequenceNumber = seq
-		if err := s.WriteRTP(raw(t, h, []byte{1, 2}), headerext.IDs{Level: 1}); err != nil {
+		if err := write(s, raw(t, h, []byte{1, 2}), headerext.IDs{Level: 1}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -304,25 +285,26 @@ func TestLevel(t *testing.T) {
 	}
 }
 
-func TestWriteRTPDoesNotAllocate(t *testing.T) {
+func TestStreamDoesNotAllocate(t *testing.T) {
 	s := newTestStream(t, StreamConfig{})
 	s.AttachLive(discard{})
 	h := rtp.Header{PayloadType: 96}
 	_ = h.SetExtension(1, []byte{30})
 	b := raw(t, h, vp8(false, true, 1, 1100))
 	seq := uint16(0)
-	write := func() {
+	var in entrance
+	next := func() {
 		seq++
 		binary.BigEndian.PutUint16(b[2:], seq)
 		binary.BigEndian.PutUint32(b[4:], uint32(seq)*500)
-		if err := s.WriteRTP(b, headerext.IDs{Level: 1}); err != nil {
+		if err := in.write(s, b, headerext.IDs{Level: 1}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for range 3000 {
-		write()
+		next()
 	}
-	if n := testing.AllocsPerRun(1000, write); n != 0 {
+	if n := testing.AllocsPerRun(1000, next); n != 0 {
 		t.Errorf("%v allocations per packet", n)
 	}
 }
@@ -332,8 +314,8 @@ type discard struct{}
 func (discard) WritePackets(*udpio.Batch, []Packet) {}
 func (discard) WriteReport(SenderReport)            {}
 
-// FuzzWriteRTP: whatever arrives, what comes out is within bounds and the same as what pion reads.
-func FuzzWriteRTP(f *testing.F) {
+// FuzzParse: whatever arrives, what comes out is within bounds and the same as what pion reads.
+func FuzzParse(f *testing.F) {
 	f.Add(raw(f, rtp.Header{SequenceNumber: 7, Timestamp: 9, Marker: true, PayloadType: 96}, vp8(true, true, 1, 60)))
 	h := rtp.Header{SequenceNumber: 8, CSRC: []uint32{1, 2}}
 	_ = h.SetExtension(1, []byte{0x7f})
@@ -349,7 +331,7 @@ func FuzzWriteRTP(f *testing.F) {
 		var sink recorder
 		s.AttachLive(&sink)
 		before := bytes.Clone(b)
-		err = s.WriteRTP(b, headerext.IDs{Level: 1, Orientation: 2})
+		err = write(s, b, headerext.IDs{Level: 1, Orientation: 2})
 		if !bytes.Equal(before, b) {
 			t.Fatal("the caller's buffer was changed")
 		}
@@ -374,7 +356,7 @@ func FuzzWriteRTP(f *testing.F) {
 	})
 }
 
-func BenchmarkWriteRTP(b *testing.B) {
+func BenchmarkStream(b *testing.B) {
 	for _, sinks := range []int{0, 50} {
 		b.Run(fmt.Sprintf("%d sinks", sinks), func(b *testing.B) {
 			s := newTestStream(b, StreamConfig{})
@@ -384,10 +366,11 @@ func BenchmarkWriteRTP(b *testing.B) {
 			p := raw(b, rtp.Header{PayloadType: 96}, vp8(false, true, 1, 1100))
 			b.ReportAllocs()
 			b.SetBytes(int64(len(p)))
+			var in entrance
 			for seq := 0; b.Loop(); seq++ {
 				binary.BigEndian.PutUint16(p[2:], uint16(seq))
 				binary.BigEndian.PutUint32(p[4:], uint32(seq)*500)
-				if err := s.WriteRTP(p, headerext.IDs{}); err != nil {
+				if err := in.write(s, p, headerext.IDs{}); err != nil {
 					b.Fatal(err)
 				}
 			}

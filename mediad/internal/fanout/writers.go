@@ -20,10 +20,10 @@ import (
 // burst, so bursts become longer as load grows, and a slow burst holds up nobody who reads from the network.
 
 const (
-	burstPackets = 64 // of one stream in one go, at most: see portion
-	leastPackets = 8  // of one stream in one go, however many sinks there are: a frame
-	goPackets    = 512
-	shardSinks   = 64 // a stream with more sinks than this is served by several writers
+	burstPackets = 64  // of one stream in one go, at most: see portion
+	leastPackets = 8   // of one stream in one go, however many sinks there are: a frame
+	goPackets    = 512 // to all sinks of a shard in one go, about: see portion
+	shardSinks   = 64  // a stream with more sinks than this is served by several writers
 )
 
 // Writers are goroutines that write bursts, each with a batch of its own for what goes to the network.
@@ -32,12 +32,13 @@ type Writers struct {
 	spare sync.Pool // of batches, for alone
 }
 
-// NewWriters returns n writers. They work while Run does.
-func NewWriters(n int) *Writers {
+// NewWriters returns n writers. They work while Run does. In the middle of a long burst they call relieve, if it is not nil, to let others in:
+// it has those run who wait for the network, which Go's scheduler does not look at while there is other work.
+func NewWriters(n int, relieve func()) *Writers {
 	w := &Writers{spare: sync.Pool{New: func() any { return udpio.NewBatch() }}}
 	for range n {
 		one := newWriter()
-		one.out = udpio.NewBatch()
+		one.out, one.relieve = udpio.NewBatch(), relieve
 		w.list = append(w.list, one)
 	}
 	return w
@@ -67,8 +68,20 @@ func (w *Writers) alone(write func(out *udpio.Batch)) {
 	w.spare.Put(out)
 }
 
-// pick returns the writer with the fewest sinks among those that serve none of these shards, of which there are fewer than writers.
+// size is how many there are.
+func (w *Writers) size() int {
+	if w == nil {
+		return 0
+	}
+	return len(w.list)
+}
+
+// pick returns the writer with the fewest sinks among those that serve none of these shards, of which there are fewer than writers. Without
+// writers it makes one, for whoever writes to the stream to run.
 func (w *Writers) pick(not []*shard) (best *writer) {
+	if w == nil {
+		return newWriter()
+	}
 	for _, one := range w.list {
 		serves := func(sh *shard) bool { return sh.writer == one }
 		if !slices.ContainsFunc(not, serves) && (best == nil || one.load.Load() < best.load.Load()) {
@@ -83,6 +96,8 @@ type writer struct {
 	wake chan struct{}
 	out  *udpio.Batch // nil: sinks send each packet by itself
 	load atomic.Int32 // sinks that it serves
+
+	relieve func() // see NewWriters
 
 	// Of its goroutine.
 	space []Packet // of burst
@@ -152,15 +167,26 @@ func (w *writer) run(ctx context.Context) {
 		}
 		runtime.Gosched() // the goroutines that bring the rest of the same burst are ready to run: let them
 		for w.take() {
+			w.ready = slices.DeleteFunc(w.ready, func(j job) bool { return !j.serve(w) })
+			if len(w.ready) > 0 {
+				w.pause()
+			}
 			for _, j := range w.ready {
-				if j.serve(w) {
-					w.push(j)
-				}
+				w.push(j)
 			}
 			clear(w.ready)
 		}
 		w.out.Flush()
 	}
+}
+
+// pause lets others go first in the middle of a long burst: what has been written leaves, and what has come meanwhile is queued.
+func (w *writer) pause() {
+	w.out.Flush()
+	if w.relieve != nil {
+		w.relieve()
+	}
+	runtime.Gosched()
 }
 
 // take moves what is queued to ready, and reports whether there is any.

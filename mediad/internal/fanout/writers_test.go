@@ -14,7 +14,7 @@ import (
 // work lets n writers run until the test ends.
 func work(tb testing.TB, n int) *Writers {
 	tb.Helper()
-	w := NewWriters(n)
+	w := NewWriters(n, nil)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- w.Run(ctx) }()

@@ -16,10 +16,8 @@ import (
 
 	"github.com/pion/ice/v4"
 	"github.com/pion/interceptor"
-	"github.com/pion/interceptor/pkg/nack"
-	"github.com/pion/interceptor/pkg/report"
-	"github.com/pion/interceptor/pkg/twcc"
 	"github.com/pion/rtcp"
+	"github.com/pion/srtp/v3"
 	"github.com/pion/webrtc/v4"
 
 	"weever/mediad/internal/fanout"
@@ -28,6 +26,7 @@ import (
 	"weever/mediad/internal/peer/codecs"
 	"weever/mediad/internal/peer/dtlskeys"
 	"weever/mediad/internal/peer/follow"
+	"weever/mediad/internal/peer/inbound"
 	"weever/mediad/internal/peer/transport"
 	"weever/mediad/internal/pionlog"
 	"weever/mediad/internal/udpio"
@@ -36,9 +35,6 @@ import (
 
 // MaxMessage is the largest data-channel message taken or sent, in bytes.
 const MaxMessage = transport.MaxMessage
-
-// maxNacks is how often a publisher is asked for one packet: pion does not see that it came by RTX and would ask on.
-const maxNacks = 10
 
 // Config is what all connections of a node share.
 type Config struct {
@@ -65,7 +61,6 @@ type Factory struct {
 type kit struct {
 	media    *webrtc.MediaEngine
 	settings webrtc.SettingEngine
-	chain    *interceptor.Registry
 }
 
 // api makes the API of one connection, whose streams are counted by a.
@@ -77,7 +72,8 @@ func (k *kit) api(a *allowance.Allowance, mux ice.UDPMux, tap *dtlskeys.Tap) *we
 	}
 	se.BufferFactory = a.Buffer
 	se.SetICEBindingRequestHandler(follow.Handler())
-	return webrtc.NewAPI(webrtc.WithMediaEngine(k.media), webrtc.WithSettingEngine(se), webrtc.WithInterceptorRegistry(k.chain))
+	// No interceptors: package fanout answers viewers and package receipts tells publishers, both past pion.
+	return webrtc.NewAPI(webrtc.WithMediaEngine(k.media), webrtc.WithSettingEngine(se), webrtc.WithInterceptorRegistry(&interceptor.Registry{}))
 }
 
 // variant names one of the kits: pion's DTLS role and codec list are per API.
@@ -120,34 +116,7 @@ func newKit(cfg Config, v variant, log *pionlog.Factory) (*kit, error) {
 	if err != nil {
 		return nil, err
 	}
-	chain := &interceptor.Registry{}
-	if v.role == room.Pub {
-		if err := receiverChain(chain, log); err != nil {
-			return nil, err
-		}
-	}
-	return &kit{media: me, settings: *se, chain: chain}, nil
-}
-
-// receiverChain is what a publisher needs of us: receiver reports, NACKs, transport-wide feedback. Viewers have no chain at
-// all: package fanout answers their NACKs from the shared history and writes their sender reports.
-func receiverChain(chain *interceptor.Registry, log *pionlog.Factory) error {
-	reports, err := report.NewReceiverInterceptor(report.WithReceiverLoggerFactory(log))
-	if err != nil {
-		return err
-	}
-	nacks, err := nack.NewGeneratorInterceptor(nack.GeneratorMaxNacksPerPacket(maxNacks), nack.WithGeneratorLoggerFactory(log))
-	if err != nil {
-		return err
-	}
-	feedback, err := twcc.NewSenderInterceptor(twcc.WithLoggerFactory(log))
-	if err != nil {
-		return err
-	}
-	chain.Add(reports)
-	chain.Add(nacks)
-	chain.Add(feedback)
-	return nil
+	return &kit{media: me, settings: *se}, nil
 }
 
 // Drops is how many packets pion has dropped in the connections of this Factory, by reason; all reasons are there. "unread" are authentic
@@ -162,8 +131,9 @@ func (f *Factory) Drops() map[string]uint64 {
 type Conn struct {
 	*webrtc.PeerConnection
 
-	// Out sends RTP to a viewer. It is nil for a publisher, and where the node is the DTLS client: then pion sends.
+	// Out sends RTP to a viewer, In receives a publisher's. Each is nil for the other, and where the node is the DTLS client: then pion does it.
 	Out *secure.Sender
+	In  *inbound.Receiver
 }
 
 // Accept makes a connection for the offer and applies the offer to it. The caller owns the connection and must Close it.
@@ -172,9 +142,17 @@ func (f *Factory) Accept(o *Offer) (*Conn, error) {
 	c := &Conn{}
 	var mux ice.UDPMux = f.udp
 	var tap *dtlskeys.Tap
-	if o.Role == room.Sub && !o.dtlsPassive {
+	var past session
+	if !o.dtlsPassive {
 		path := f.udp.Path()
-		mux, tap, c.Out = path, &dtlskeys.Tap{}, secure.New(path, f.writers)
+		mux, tap = path, &dtlskeys.Tap{}
+		if o.Role == room.Sub {
+			c.Out = secure.New(path, f.writers)
+			past = c.Out
+		} else {
+			c.In = inbound.New(path)
+			past = c.In
+		}
 	}
 	var err error
 	c.PeerConnection, err = f.kits[variant{o.Role, o.dtlsPassive}].api(streams, mux, tap).NewPeerConnection(webrtc.Configuration{
@@ -186,7 +164,7 @@ func (f *Factory) Accept(o *Offer) (*Conn, error) {
 		return nil, fmt.Errorf("peer: %w", err)
 	}
 	if tap != nil {
-		f.opens(c, tap)
+		f.opens(c, past, tap)
 	}
 	streams.Guard(c.PeerConnection)
 	if err := c.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: o.SDP}); err != nil {
@@ -196,22 +174,28 @@ func (f *Factory) Accept(o *Offer) (*Conn, error) {
 	return c, nil
 }
 
-// opens has the way out opened when DTLS is connected, and keeps it turned to where pion finds the viewer.
-func (f *Factory) opens(c *Conn, tap *dtlskeys.Tap) {
+// session is what does SRTP past pion.
+type session interface {
+	Open(keys *srtp.Config) error
+	Close()
+}
+
+// opens has SRTP opened when DTLS is connected, and keeps the way out turned to where pion finds the peer.
+func (f *Factory) opens(c *Conn, past session, tap *dtlskeys.Tap) {
 	dtlsTransport := c.SCTP().Transport()
 	dtlsTransport.OnStateChange(func(s webrtc.DTLSTransportState) {
 		switch s {
 		case webrtc.DTLSTransportStateConnected:
 			keys, err := tap.Config()
 			if err == nil {
-				err = c.Out.Open(keys)
+				err = past.Open(keys)
 			}
 			if err != nil {
-				f.log.Error("a connection that could be sent nothing is closed", "err", err)
+				f.log.Error("a connection without keys for media is closed", "err", err)
 				go func() { _ = c.Close() }() // pion holds the transport's lock
 			}
 		case webrtc.DTLSTransportStateClosed, webrtc.DTLSTransportStateFailed:
-			c.Out.Close()
+			past.Close()
 		}
 	})
 	dtlsTransport.ICETransport().OnSelectedCandidatePairChange(func(*webrtc.ICECandidatePair) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/pion/sdp/v3"
@@ -18,6 +19,7 @@ import (
 const (
 	maxSections = 64
 	maxSent     = 16  // audio and video sections that a publisher sends on
+	maxSources  = 32  // SSRCs of a section
 	maxFmtp     = 512 // bytes of a line; it is copied into records and to every viewer
 	// MaxCandidates is how many candidates a peer may bring to one ICE session, in the offer and by trickle together.
 	MaxCandidates = 32
@@ -32,6 +34,9 @@ type Section struct {
 	Kind webrtc.RTPCodecType
 	Rids []string // simulcast layers, in the order of a=simulcast
 	Off  bool     // sends nothing any more: possible in a renegotiation only
+
+	// Sources has the SSRCs that the section declares, if any (RFC 5576): of media 0, of retransmissions the SSRC of what is sent again.
+	Sources map[uint32]uint32
 }
 
 // Offer is a validated offer.
@@ -235,7 +240,7 @@ func (o *Offer) section(m *sdp.MediaDescription, mid string, again bool) error {
 	if err != nil {
 		return err
 	}
-	o.Sections = append(o.Sections, Section{Mid: mid, Kind: kind, Rids: rids})
+	o.Sections = append(o.Sections, Section{Mid: mid, Kind: kind, Rids: rids, Sources: sources(m)})
 	return nil
 }
 
@@ -339,6 +344,31 @@ func simulcast(m *sdp.MediaDescription, mid string) ([]string, error) {
 		rids = append(rids, rid)
 	}
 	return rids, nil
+}
+
+// sources reads a=ssrc and a=ssrc-group:FID (RFC 5576 sections 4.1 and 4.2, RFC 4588 section 8.1). What it cannot read it leaves out.
+func sources(m *sdp.MediaDescription) map[uint32]uint32 {
+	out := map[uint32]uint32{}
+	for _, a := range m.Attributes {
+		words := strings.Fields(a.Value)
+		if len(out) >= maxSources || len(words) == 0 {
+			continue
+		}
+		switch {
+		case a.Key == "ssrc-group" && words[0] == "FID" && len(words) == 3:
+			media, err := strconv.ParseUint(words[1], 10, 32)
+			repeats, err2 := strconv.ParseUint(words[2], 10, 32)
+			if err == nil && err2 == nil {
+				out[uint32(repeats)] = uint32(media)
+			}
+		case a.Key == sdp.AttrKeySSRC:
+			ssrc, err := strconv.ParseUint(words[0], 10, 32)
+			if _, known := out[uint32(ssrc)]; err == nil && !known {
+				out[uint32(ssrc)] = 0
+			}
+		}
+	}
+	return out
 }
 
 // capCandidates drops what is over the limit; a peer with more than that is probing.

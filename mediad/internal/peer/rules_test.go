@@ -183,7 +183,7 @@ func TestRedIsNotNegotiated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	codecs := Negotiated(text)["0"]
+	codecs := Negotiated(text)["0"].Codecs
 	if strings.Contains(text, "red/48000") || len(codecs) != 1 || !strings.EqualFold(codecs[0].MimeType, webrtc.MimeTypeOpus) {
 		t.Errorf("%v in\n%s", codecs, text)
 	}

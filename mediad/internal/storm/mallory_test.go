@@ -37,6 +37,9 @@ const (
 	mallorySSRC = 0x6d616c
 )
 
+// malloryMid is the number of the extension that names the section in her offer.
+const malloryMid = 1
+
 const malloryOffer = `v=0
 o=- 1 1 IN IP4 0.0.0.0
 s=-

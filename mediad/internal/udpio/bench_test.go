@@ -39,7 +39,10 @@ func BenchmarkInlet(b *testing.B) {
 			for i := range batch {
 				batch[i] = c.packet
 			}
-			path.Intercept(c.take)
+			path.Release()
+			if c.take != nil {
+				path.InterceptFeedback(takes(c.take))
+			}
 			b.ReportAllocs()
 			for b.Loop() {
 				in.receive(batch)

@@ -36,7 +36,8 @@ type conn struct {
 	// Of the inlet's goroutine.
 	heard   netip.AddrPort
 	heardAt time.Time
-	toldAt  time.Time // when pion was told last that a peer is there whose packets it does not get
+	toldAt  time.Time     // when pion was told last that a peer is there whose packets it does not get
+	taker   *interception // that has got something of the batch at hand
 
 	handles int // guarded by the Mux
 

@@ -7,6 +7,7 @@ import (
 
 	"weever/mediad/internal/udpio/kernel"
 	"weever/mediad/internal/udpio/peek"
+	"weever/shared/eventually"
 )
 
 // skip reads packets until one is not what pion hears of a peer whose packets it does not get.
@@ -31,7 +32,7 @@ func TestIntercept(t *testing.T) {
 	a.write(other, dtls(0))
 	a.write(client, dtls(0)) // the path is where pion wrote last
 	taken := make(chan []byte, 10)
-	p.Intercept(func(packet []byte) { taken <- bytes.Clone(packet) })
+	p.InterceptFeedback(takes(func(packet []byte) { taken <- bytes.Clone(packet) }))
 	for i := range 3 {
 		client.send(rtcp(i))
 		if got := <-taken; !bytes.Equal(got, rtcp(i)) {
@@ -57,13 +58,115 @@ func TestIntercept(t *testing.T) {
 	if got := <-taken; !bytes.Equal(got, rtcp(5)) {
 		t.Fatalf("taken: % x", got)
 	}
-	p.Intercept(nil)
+	p.Release()
 	other.send(rtcp(6))
 	if got := a.skip(); !bytes.Equal(got, rtcp(6)) {
 		t.Fatalf("pion got % x", got)
 	}
 	if len(taken) != 0 {
 		t.Errorf("taken: % x", <-taken)
+	}
+}
+
+// burst is a Taker that keeps what it gets until it has heard that it is complete.
+type burst struct {
+	waiting [][]byte
+	done    chan [][]byte
+}
+
+func (b *burst) Take(packet []byte) {
+	b.waiting = append(b.waiting, bytes.Clone(packet))
+	clear(packet) // it may be changed
+}
+
+func (b *burst) Taken() {
+	b.done <- b.waiting
+	b.waiting = nil
+}
+
+// TestInterceptMedia: SRTP and SRTCP of the session go to who asked for it, from whatever address of the session's; the rest goes to pion.
+func TestInterceptMedia(t *testing.T) {
+	m := listen(t)
+	p := m.Path()
+	a, client, other, stranger := join(t, m, p, "ours"), newPeer(t, m), newPeer(t, m), newPeer(t, m)
+	b := &burst{done: make(chan [][]byte, 100)}
+	p.InterceptMedia(b)
+	a.write(other, dtls(0)) // both are addresses of the session's
+	a.write(client, dtls(0))
+	await := func(want ...[]byte) {
+		t.Helper()
+		for len(want) > 0 {
+			for _, got := range <-b.done {
+				if len(want) == 0 || !bytes.Equal(got, want[0]) {
+					t.Fatalf("taken: % x", got[:min(len(got), 24)])
+				}
+				want = want[1:]
+			}
+		}
+	}
+	client.send(media(1), rtcp(2), media(3), media(4))
+	await(media(1), rtcp(2), media(3), media(4))
+	other.send(media(5), rtcp(6))
+	await(media(5), rtcp(6))
+	short, cut := []byte{0x80, 96, 0, 1, 0, 0, 0, 0, 0, 0, 0}, []byte{0x80, 201, 0, 1, 0, 0, 0}
+	for _, c := range []struct {
+		from   *peer
+		packet []byte
+	}{{client, dtls(1)}, {client, short}, {client, cut}, {client, check("ours")}, {other, dtls(2)}} {
+		c.from.send(c.packet)
+		if got := a.skip(); !bytes.Equal(got, c.packet) {
+			t.Fatalf("pion got % x instead of % x", got, c.packet)
+		}
+	}
+	before := m.Drops(UnknownSource)
+	stranger.send(media(7), rtcp(8))
+	client.send(media(9))
+	await(media(9))
+	eventually.True(t, 5*time.Second, "the stranger's packets to be dropped", func() bool { return m.Drops(UnknownSource) == before+2 })
+	p.Release()
+	client.send(media(10))
+	if got := a.skip(); !bytes.Equal(got, media(10)) {
+		t.Fatalf("pion got % x", got[:24])
+	}
+	if len(b.done) != 0 {
+		t.Errorf("taken in the end: %d", len(<-b.done))
+	}
+	if m.Drops(MediaInvalid) != 0 {
+		t.Error("something was refused")
+	}
+	p.Refuse(MediaInvalid)
+	if m.Drops(MediaInvalid) != 1 || m.Stats().Drops["srtp_invalid"] != 1 {
+		t.Error("what was refused is not counted")
+	}
+}
+
+// TestWhoTakesIsToldOfTheEnd: once for all that has come together, by whom it came, also when who takes is another in between.
+func TestWhoTakesIsToldOfTheEnd(t *testing.T) {
+	m := listen(t)
+	p := m.Path()
+	a, client, other := join(t, m, p, "ours"), newPeer(t, m), newPeer(t, m)
+	a.write(other, dtls(0))
+	a.write(client, dtls(0))
+	in := m.inlets[0] // its goroutine has nothing to do here
+	first, second := &burst{done: make(chan [][]byte, 10)}, &burst{done: make(chan [][]byte, 10)}
+	p.InterceptMedia(first)
+	packet := func(i int, from *peer) kernel.Packet { return kernel.Packet{Data: media(i), From: from.addr} }
+	in.receive([]kernel.Packet{packet(1, client), packet(2, other), packet(3, client)})
+	if len(first.done) != 1 || len(<-first.done) != 3 {
+		t.Error("three that came together were not told as one")
+	}
+	in.now = time.Now()
+	for i, taker := range []*burst{first, second, first} {
+		p.InterceptMedia(taker)
+		one := packet(i, client)
+		in.sort(&one)
+	}
+	in.receive(nil)
+	if len(first.done) != 2 || len(second.done) != 1 || len(first.waiting)+len(second.waiting) != 0 {
+		t.Errorf("the end was told %d and %d times", len(first.done), len(second.done))
+	}
+	if len(in.taking) != 0 {
+		t.Error("somebody is still taking")
 	}
 }
 
@@ -75,7 +178,7 @@ func TestIndications(t *testing.T) {
 	a, client := join(t, m, p, "ours"), newPeer(t, m)
 	a.write(client, dtls(0))
 	taken := 0
-	p.Intercept(func([]byte) { taken++ })
+	p.InterceptFeedback(takes(func([]byte) { taken++ }))
 	in := m.inlets[0] // its goroutine has nothing to do here
 	c, _ := in.routes.Owner(client.addr)
 	told := 0
@@ -112,13 +215,13 @@ func TestInterceptorWrites(t *testing.T) {
 	a.write(client, dtls(0))
 	client.expect(dtls(0))
 	done := make(chan struct{})
-	p.Intercept(func(packet []byte) {
+	p.InterceptFeedback(takes(func(packet []byte) {
 		_, _ = p.Write(packet)
 		a.write(client, dtls(1))
 		_ = a.Close()
-		p.Intercept(nil)
+		p.Release()
 		close(done)
-	})
+	}))
 	client.send(rtcp(1))
 	client.expect(rtcp(1))
 	client.expect(dtls(1))

@@ -147,3 +147,9 @@ func leftovers(t *testing.T, m *Mux) {
 		}
 	}
 }
+
+// takes is a Taker.
+type takes func(packet []byte)
+
+func (f takes) Take(packet []byte) { f(packet) }
+func (takes) Taken()               {}

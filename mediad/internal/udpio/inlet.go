@@ -33,6 +33,7 @@ type inlet struct {
 	// Of its goroutine, for the batch at hand.
 	now    time.Time
 	served []*conn // that get something
+	taking []*conn // whose Taker has got something
 	drops  [numDrops]uint64
 }
 
@@ -47,6 +48,12 @@ func (in *inlet) receive(packets []kernel.Packet) {
 	}
 	clear(in.served)
 	in.served = in.served[:0]
+	for _, c := range in.taking {
+		c.taker.Taken()
+		c.taker = nil
+	}
+	clear(in.taking)
+	in.taking = in.taking[:0]
 	for d, n := range in.drops {
 		if n > 0 {
 			in.mux.drops[d].Add(n)
@@ -100,7 +107,15 @@ func (in *inlet) media(c *conn, p *kernel.Packet) {
 		in.put(c, p, maxQueued, UnknownSource)
 		return
 	}
-	(*take)(p.Data)
+	if c.taker != take {
+		if c.taker == nil {
+			in.taking = append(in.taking, c)
+		} else {
+			c.taker.Taken()
+		}
+		c.taker = take
+	}
+	take.Take(p.Data)
 	if in.now.Sub(c.toldAt) >= deafAfter {
 		c.toldAt = in.now
 		words := peek.Indication()

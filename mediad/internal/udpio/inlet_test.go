@@ -219,7 +219,7 @@ func TestPacketsAllocateNothing(t *testing.T) {
 	path := m.Path()
 	a, p := join(t, m, path, "name"), newPeer(t, m)
 	a.write(p, dtls(0))
-	path.Intercept(func([]byte) {})
+	path.InterceptFeedback(takes(func([]byte) {}))
 	in := m.inlets[0] // its goroutine has nothing to do here
 	report := []kernel.Packet{{Data: rtcp(1), From: p.addr}}
 	unknown := []kernel.Packet{
@@ -279,9 +279,9 @@ func FuzzPort(f *testing.F) {
 				}
 			case 6:
 				if len(packet) == 0 {
-					path.Intercept(nil)
+					path.Release()
 				} else {
-					path.Intercept(func([]byte) {})
+					path.InterceptFeedback(takes(func([]byte) {}))
 				}
 			case 7:
 				m.RemoveConnByUfrag(string(rune('a' + who)))

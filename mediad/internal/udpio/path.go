@@ -21,8 +21,23 @@ var errNoPath = errors.New("udpio: the peer's address is not known yet")
 // One per PeerConnection, made before it; it has nothing to close. It implements ice.UDPMux.
 type Path struct {
 	mux  *Mux
-	to   atomic.Pointer[kernel.Destination]  // nil: not known yet
-	take atomic.Pointer[func(packet []byte)] // nil: pion gets everything
+	to   atomic.Pointer[kernel.Destination] // nil: not known yet
+	take atomic.Pointer[interception]       // nil: pion gets everything
+}
+
+// Taker takes packets in pion's place. It is called by the goroutine that reads a socket, one for each of the node's addresses: it must not
+// block.
+type Taker interface {
+	// Take gets a packet, which is borrowed until Taken returns. Until then it may be changed.
+	Take(packet []byte)
+	// Taken says that those were all that have come together.
+	Taken()
+}
+
+// interception is a Taker and what it takes.
+type interception struct {
+	Taker
+	media bool
 }
 
 var _ ice.UDPMux = (*Path)(nil)
@@ -53,31 +68,34 @@ func (p *Path) Write(packet []byte) (int, error) {
 	return to.Socket.WriteTo(packet, to.Addr) //nolint:wrapcheck // the socket's own
 }
 
-// Intercept has take called, instead of pion, with every SRTCP packet that comes from where the path sends to; nil gives them to pion
-// again. It is called in the goroutine that reads the socket, by one at a time for each socket: it must not block. The packet is borrowed
-// until it returns. A call may still be under way when Intercept returns.
+// InterceptFeedback gives every SRTCP packet that comes from where the path sends to not to pion, but to t, until Release.
 //
 // pion, which then hears the peer seldom, is told now and then that it is there.
-func (p *Path) Intercept(take func(packet []byte)) {
-	if take == nil {
-		p.take.Store(nil)
-		return
-	}
-	p.take.Store(&take)
-}
+func (p *Path) InterceptFeedback(t Taker) { p.take.Store(&interception{t, false}) }
+
+// InterceptMedia gives all SRTP and SRTCP packets to t, until Release, from whatever address of the session's they come: whether they are the
+// peer's their authentication tells, and a peer whose address has changed is heard before ICE has found that out. Else as InterceptFeedback.
+func (p *Path) InterceptMedia(t Taker) { p.take.Store(&interception{t, true}) }
+
+// Release gives everything to pion again. A call of the Taker may still be under way when it returns.
+func (p *Path) Release() { p.take.Store(nil) }
 
 // Refuse counts a packet that take could not use.
 func (p *Path) Refuse(why Drop) { p.mux.drops[why].Add(1) }
 
 // wants returns who gets a packet instead of pion, or nil.
-func (p *Path) wants(packet *kernel.Packet, s *kernel.Socket) *func([]byte) {
-	if p == nil || !peek.IsFeedback(packet.Data) {
+func (p *Path) wants(packet *kernel.Packet, s *kernel.Socket) *interception {
+	if p == nil || !peek.IsMedia(packet.Data) {
 		return nil
 	}
-	if to := p.to.Load(); to == nil || to.Socket != s || to.Addr != packet.From {
+	i := p.take.Load()
+	if i == nil || i.media {
+		return i
+	}
+	if to := p.to.Load(); !peek.IsFeedback(packet.Data) || to == nil || to.Socket != s || to.Addr != packet.From {
 		return nil
 	}
-	return p.take.Load()
+	return i
 }
 
 // learn notes that pion sent something other than STUN to an address. Any goroutine may call it.

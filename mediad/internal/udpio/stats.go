@@ -20,6 +20,10 @@ const (
 	FeedbackSenders // SRTCP of one SSRC too many
 	FeedbackFull    // SRTCP that came faster than it could be read
 
+	MediaInvalid // SRTP that is not the publisher's: forged, replayed, or too long
+	MediaSenders // SRTP of one SSRC too many
+	MediaUnknown // SRTP that belongs to no track, or to one that was removed
+
 	numDrops
 )
 
@@ -28,6 +32,7 @@ func (d Drop) String() string {
 	return [numDrops]string{
 		"stun_replayed", "stun_too_many_sources", "stun_unknown", "source_unknown", "dtls_unprotected", "queue_full", "oversized", "kernel_buffer_full",
 		"srtcp_invalid", "srtcp_senders", "srtcp_queue_full",
+		"srtp_invalid", "srtp_senders", "srtp_unknown",
 	}[d]
 }
 

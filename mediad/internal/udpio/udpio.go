@@ -102,6 +102,13 @@ func tell(log *slog.Logger, receive, send int) {
 	}
 }
 
+// Poll has the port read now, not when the scheduler looks for it next, which may take 10 ms on a busy machine.
+func (m *Mux) Poll() {
+	for _, in := range m.inlets {
+		in.socket.Poll()
+	}
+}
+
 // Close closes the port and everybody's connections, and waits for who reads them to notice.
 func (m *Mux) Close() error { return m.close() }
 

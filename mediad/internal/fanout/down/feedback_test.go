@@ -350,13 +350,16 @@ func fanOut(tb testing.TB, tracks int, renumber bool) (write func()) {
 		tb.Fatal(err)
 	}
 	seq := uint32(0)
+	var header rtp.Header
+	var one [1]fanout.Packet
 	return func() {
 		seq++
 		binary.BigEndian.PutUint16(b[2:], uint16(seq))
 		binary.BigEndian.PutUint32(b[4:], seq*500)
-		if err := p.stream.WriteRTP(b, headerext.IDs{}); err != nil {
+		if one[0], err = fanout.Parse(&header, b, headerext.IDs{}); err != nil {
 			tb.Fatal(err)
 		}
+		p.stream.WritePackets(one[:])
 	}
 }
 

@@ -4,6 +4,8 @@
 package headerext
 
 import (
+	"cmp"
+
 	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
 )
@@ -15,6 +17,10 @@ const OrientationURI = "urn:3gpp:video-orientation"
 type IDs struct {
 	Level, Orientation uint8
 	Wide               uint8 // transport-wide sequence number: each hop counts its own
+
+	// What a publisher's packets belong to: its section, the layer, and the layer of which they send something again (RFC 9143 section 15,
+	// RFC 8852 section 3).
+	Mid, Rid, Repaired uint8
 }
 
 // Of finds the numbers in what pion negotiated.
@@ -30,9 +36,23 @@ func Of(negotiated []webrtc.RTPHeaderExtensionParameter) (ids IDs) {
 			ids.Orientation = uint8(e.ID)
 		case sdp.TransportCCURI:
 			ids.Wide = uint8(e.ID)
+		case sdp.SDESMidURI:
+			ids.Mid = uint8(e.ID)
+		case sdp.SDESRTPStreamIDURI:
+			ids.Rid = uint8(e.ID)
+		case sdp.SDESRepairRTPStreamIDURI:
+			ids.Repaired = uint8(e.ID)
 		}
 	}
 	return ids
+}
+
+// Or takes from others what is not known yet.
+func (ids IDs) Or(others IDs) IDs {
+	return IDs{
+		Level: cmp.Or(ids.Level, others.Level), Orientation: cmp.Or(ids.Orientation, others.Orientation), Wide: cmp.Or(ids.Wide, others.Wide),
+		Mid: cmp.Or(ids.Mid, others.Mid), Rid: cmp.Or(ids.Rid, others.Rid), Repaired: cmp.Or(ids.Repaired, others.Repaired),
+	}
 }
 
 // OneByte drops numbers that do not fit the one-byte form of header extensions (RFC 8285 section 4.2).

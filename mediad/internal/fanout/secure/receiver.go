@@ -84,16 +84,22 @@ func (s *Sender) Ignore(ssrc uint32) {
 	delete(s.in.listeners, ssrc)
 }
 
-// take decrypts an SRTCP packet and leaves it to the task. The socket's reader calls it.
-func (r *receiver) take(packet []byte) {
+// Take decrypts an SRTCP packet. It implements udpio.Taker.
+func (r *receiver) Take(packet []byte) {
 	r.mu.Lock()
 	why, ok := r.store(packet)
-	post := ok && !r.posted
-	r.posted = r.posted || post
 	r.mu.Unlock()
 	if !ok {
 		r.path.Refuse(why)
 	}
+}
+
+// Taken leaves what was decrypted to the task. It implements udpio.Taker.
+func (r *receiver) Taken() {
+	r.mu.Lock()
+	post := len(r.waiting) > 0 && !r.posted
+	r.posted = r.posted || post
+	r.mu.Unlock()
 	if post {
 		r.task.Post()
 	}

@@ -69,6 +69,12 @@ func (v *viewer) says(tb testing.TB, packets ...rtcp.Packet) []byte {
 	return b
 }
 
+// take gives a packet to a Sender, as the socket's reader does.
+func (v *viewer) take(s *Sender, packet []byte) {
+	s.in.Take(packet)
+	s.in.Taken()
+}
+
 // counter is a Listener.
 type counter struct{ told int }
 
@@ -82,21 +88,21 @@ func TestFeedbackIsBounded(t *testing.T) {
 	s.Listen(7, l)
 	refused := func(d udpio.Drop) uint64 { return v.mux.Drops(d) }
 	early := v.says(t, &rtcp.PictureLossIndication{SenderSSRC: 1, MediaSSRC: 7})
-	s.in.take(early)
+	v.take(s, early)
 	if l.told != 0 || refused(udpio.FeedbackInvalid) != 1 {
 		t.Fatalf("before there are keys: told %d, refused %d", l.told, refused(udpio.FeedbackInvalid))
 	}
 	if err := s.Open(v.keys); err != nil {
 		t.Fatal(err)
 	}
-	s.in.take(early)
+	v.take(s, early)
 	fir := &rtcp.FullIntraRequest{SenderSSRC: 1}
 	for range 100 {
 		fir.FIR = append(fir.FIR, rtcp.FIREntry{SSRC: 7})
 	}
 	rr := &rtcp.ReceiverReport{SSRC: 1, Reports: slices.Repeat([]rtcp.ReceptionReport{{SSRC: 7}}, 31)}
-	s.in.take(v.says(t, fir))
-	s.in.take(v.says(t, rr))
+	v.take(s, v.says(t, fir))
+	v.take(s, v.says(t, rr))
 	if l.told != 3 {
 		t.Errorf("told %d times of three packets", l.told)
 	}
@@ -104,18 +110,18 @@ func TestFeedbackIsBounded(t *testing.T) {
 		"repeated": early, "empty": nil, "noise": slices.Repeat([]byte{200}, 60), "too long": slices.Repeat([]byte{200}, maxReport+1),
 	} {
 		before := refused(udpio.FeedbackInvalid)
-		if s.in.take(b); refused(udpio.FeedbackInvalid) != before+1 || l.told != 3 {
+		if v.take(s, b); refused(udpio.FeedbackInvalid) != before+1 || l.told != 3 {
 			t.Errorf("%s: refused %d, told %d", name, refused(udpio.FeedbackInvalid)-before, l.told)
 		}
 	}
 	for ssrc := range uint32(2 * maxSenders) {
-		s.in.take(v.says(t, &rtcp.PictureLossIndication{SenderSSRC: ssrc + 1, MediaSSRC: 7}))
+		v.take(s, v.says(t, &rtcp.PictureLossIndication{SenderSSRC: ssrc + 1, MediaSSRC: 7}))
 	}
 	if l.told != 3+maxSenders || refused(udpio.FeedbackSenders) != maxSenders {
 		t.Errorf("of %d senders %d were heard and %d refused", 2*maxSenders, l.told-3, refused(udpio.FeedbackSenders))
 	}
 	s.Ignore(7)
-	s.in.take(v.says(t, &rtcp.PictureLossIndication{SenderSSRC: 1, MediaSSRC: 7}))
+	v.take(s, v.says(t, &rtcp.PictureLossIndication{SenderSSRC: 1, MediaSSRC: 7}))
 	s.Close()
 	if n, err := s.WriteRTP(nil, &rtp.Header{Version: 2}, []byte{1}, Extras{}); n != 0 || err != nil || l.told != 3+maxSenders {
 		t.Errorf("after the end: %d, %v, told %d", n, err, l.told)

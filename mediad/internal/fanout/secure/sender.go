@@ -62,13 +62,13 @@ func (s *Sender) Open(cfg *srtp.Config) error {
 	s.mu.Lock()
 	s.srtp = ctx
 	s.mu.Unlock()
-	s.path.Intercept(s.in.take)
+	s.path.InterceptFeedback(&s.in)
 	return nil
 }
 
 // Close ends what Open began: nothing is encrypted or decrypted any more.
 func (s *Sender) Close() {
-	s.path.Intercept(nil)
+	s.path.Release()
 	s.in.close()
 	s.mu.Lock()
 	defer s.mu.Unlock()

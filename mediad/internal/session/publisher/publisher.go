@@ -92,6 +92,11 @@ func New(ctx context.Context, cfg Config, e life.Entry, session string) (*Publis
 	p.media = intake.New(intake.Config{
 		Key: relay.Key{Room: e.Room, Publisher: e.Full, Inc: inc}, PC: pc.PeerConnection, Relay: cfg.Relay, Writers: cfg.Writers, Log: p.log,
 	})
+	if pc.In != nil {
+		pc.In.Deliver(p.media)
+	} else {
+		p.PC.OnTrack(p.media.Accept)
+	}
 	answer, err := p.answer(ctx, e.Offer)
 	if err != nil {
 		p.Discard(err)
@@ -104,7 +109,6 @@ func New(ctx context.Context, cfg Config, e life.Entry, session string) (*Publis
 func (p *Publisher) answer(ctx context.Context, offer *peer.Offer) (*life.Answer, error) {
 	p.PC.OnConnectionStateChange(func(webrtc.PeerConnectionState) { p.Again() })
 	p.PC.OnICEConnectionStateChange(func(webrtc.ICEConnectionState) { p.Again() })
-	p.PC.OnTrack(p.media.Accept)
 	sdp, err := peer.Answer(ctx, p.PC)
 	if err != nil {
 		return nil, err

@@ -5,8 +5,11 @@ import (
 	"slices"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"weever/shared/eventually"
 )
 
 func loopback() netip.Addr { return netip.MustParseAddr("127.0.0.1") }
@@ -242,4 +245,30 @@ func TestCloseWhileFull(t *testing.T) {
 			t.Errorf("%+v of %d packets", out, n)
 		}
 	})
+}
+
+// Errors of reading end nothing and are counted.
+func TestReceiveErrors(t *testing.T) {
+	s, c := open(t, loopback()), newClient(t, loopback())
+	in := receive(t, s)
+	if err := s.raw.Control(func(fd uintptr) {
+		if err := unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_RECVERR, 1); err != nil { // reads tell of what was refused
+			t.Error(err)
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	nobody := newClient(t, loopback())
+	_ = nobody.Close()
+	for round := range 3 {
+		errs := s.In().Errors
+		eventually.True(t, 10*time.Second, "errors", func() bool {
+			_, _ = s.WriteTo([]byte{1}, nobody.addr)
+			return s.In().Errors > errs+1
+		})
+		if _, err := c.WriteToUDPAddrPort([]byte{1}, s.Local()); err != nil {
+			t.Fatal(err)
+		}
+		eventually.True(t, 10*time.Second, "a packet", func() bool { return in.count() == round+1 })
+	}
 }

@@ -67,6 +67,11 @@ func Ufrag(message []byte) []byte {
 	return nil
 }
 
+// IsMedia reports whether a packet is SRTP or SRTCP (RFC 7983 section 7), and long enough for the SSRC.
+func IsMedia(packet []byte) bool {
+	return len(packet) >= 12 && packet[0]&0xc0 == 0x80 || IsFeedback(packet)
+}
+
 // IsFeedback reports whether a packet is SRTCP (RFC 7983 section 7, RFC 5761 section 4), and long enough for it.
 func IsFeedback(packet []byte) bool {
 	return len(packet) >= 8 && packet[0]&0xc0 == 0x80 && packet[1] >= 192 && packet[1] <= 223

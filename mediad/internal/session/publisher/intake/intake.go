@@ -1,11 +1,12 @@
-// Package intake takes a publisher's media in: one stream per track and layer, offered to the relay and fed by a goroutine each.
+// Package intake takes a publisher's media in: one stream per track and layer, offered to the relay and fed with what belongs to it.
 //
-// A publisher's session makes an Intake, declares the m-lines of each answered offer to it and closes it. pion calls Accept, in
-// goroutines that end when the connection is closed.
+// A publisher's session makes an Intake, declares the m-lines of each answered offer to it and closes it. Packets come from the publisher's
+// inbound.Receiver, in the goroutine that reads the socket, or from pion by Accept.
 package intake
 
 import (
 	"log/slog"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"sync"
@@ -13,11 +14,14 @@ import (
 	"time"
 
 	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
 
 	"weever/mediad/internal/fanout"
+	"weever/mediad/internal/fanout/headerext"
 	"weever/mediad/internal/peer"
 	"weever/mediad/internal/relay"
+	"weever/mediad/internal/session/publisher/receipts"
 	"weever/shared/apierr"
 	"weever/shared/room"
 )
@@ -25,6 +29,8 @@ import (
 const (
 	maxTracks    = 16 // of one publisher
 	maxRecodings = 16 // changes of codec of one track; more is no encoder's doing
+
+	maxGathered = 64 // packets that go on together, for which there is room from the beginning
 )
 
 // Config is what an Intake works with.
@@ -42,6 +48,8 @@ type Intake struct {
 	cfg     Config
 	first   chan struct{} // closed by the first packet
 	changed chan struct{} // capacity 1
+	due     chan struct{} // capacity 1: something is to be told earlier than was known
+	ended   chan struct{} // closed by Close
 
 	mu      sync.Mutex // guards what follows
 	sent    bool       // first is closed
@@ -49,19 +57,33 @@ type Intake struct {
 	closed  bool
 	listed  time.Time // when the tracks' layers were looked at last
 	inputs  []*input  // in the order of the m-lines
-	readers sync.WaitGroup
+	ids     headerext.IDs
+	lanes   map[uint32]*lane // by SSRC
+	book    *receipts.Book
+	awaited time.Time // when tell looks at it next; zero: when it is due
+
+	// What has come together so far.
+	now    time.Time // of the first; zero: nothing has come
+	header rtp.Header
+	burst  []fanout.Packet
+	target *fanout.Stream // of burst
+
+	tellers sync.WaitGroup
 }
 
 // input is one m-line of the publisher.
 type input struct {
 	mid     string
 	off     bool // the publisher removed the track; the section may be used again
+	formats peer.Media
+	sources map[uint32]uint32 // as peer.Section has them
+	repeats bool              // the publisher sends again what it is asked for
 	recoded int
 	track   room.Track         // its layers: those that flow, best first
 	layers  []layer            // of simulcast, all that were declared
 	streams map[string]*source // by layer; "" without simulcast
 	remotes map[string]*remote // by layer
-	opened  atomic.Int64       // how often the streams were made anew; the readers look here
+	opened  int                // how often the streams were made anew
 }
 
 // source is one stream and its place on the relay.
@@ -70,14 +92,19 @@ type source struct {
 	unpublish func()
 }
 
-// remote is where the packets of a layer come from. One goroutine reads it, whatever SSRCs the publisher uses.
+// remote is where the packets of a layer come from.
 type remote struct {
-	track atomic.Pointer[webrtc.TrackRemote]
+	ssrc atomic.Uint32 // that came last; 0: none yet
 }
 
-// New makes an Intake without tracks.
+// New makes an Intake without tracks. Close ends it.
 func New(cfg Config) *Intake {
-	return &Intake{cfg: cfg, first: make(chan struct{}), changed: make(chan struct{}, 1)}
+	in := &Intake{
+		cfg: cfg, first: make(chan struct{}), changed: make(chan struct{}, 1), due: make(chan struct{}, 1), ended: make(chan struct{}),
+		lanes: map[uint32]*lane{}, book: receipts.New(rand.Uint32()), burst: make([]fanout.Packet, 0, maxGathered), //nolint:gosec // no secret
+	}
+	in.tellers.Go(in.tell)
+	return in
 }
 
 // First is closed when the first packet has come.
@@ -89,11 +116,19 @@ func (in *Intake) Changed() <-chan struct{} { return in.changed }
 // Declare takes in the m-lines of an answered offer. A track is known from here on, before its first packet: the answer's first
 // codec is what senders use, and Accept corrects it for one that does not.
 func (in *Intake) Declare(sections []peer.Section, answer string) error {
-	codecs := peer.Negotiated(answer)
+	formats := peer.Negotiated(answer)
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	if in.closed {
+		return nil
+	}
 	for _, sec := range sections {
+		// All sections share a transport, and there a number means one extension (RFC 8843 section 9.1 by way of RFC 9143 section 7.1.3).
+		in.ids = in.ids.Or(headerext.Of(formats[sec.Mid].Extensions))
 		n := slices.IndexFunc(in.inputs, func(i *input) bool { return i.mid == sec.Mid })
+		if n >= 0 && !sec.Off {
+			in.inputs[n].formats, in.inputs[n].sources = formats[sec.Mid], sec.Sources
+		}
 		switch {
 		case n >= 0 && sec.Off != in.inputs[n].off:
 			in.dirty = true
@@ -101,8 +136,8 @@ func (in *Intake) Declare(sections []peer.Section, answer string) error {
 			if err := in.openLocked(in.inputs[n]); err != nil {
 				return err
 			}
-		case n < 0 && !sec.Off && len(codecs[sec.Mid]) > 0:
-			i := in.addLocked(sec, codecs[sec.Mid][0])
+		case n < 0 && !sec.Off && len(formats[sec.Mid].Codecs) > 0:
+			i := in.addLocked(sec, formats[sec.Mid])
 			if err := in.openLocked(i); err != nil {
 				return err
 			}
@@ -128,20 +163,21 @@ func (in *Intake) Fits(sections []peer.Section) error {
 }
 
 // addLocked makes the input of a new section.
-func (in *Intake) addLocked(sec peer.Section, c webrtc.RTPCodecParameters) *input {
-	n := 0
+func (in *Intake) addLocked(sec peer.Section, formats peer.Media) *input {
+	n, c := 0, formats.Codecs[0]
 	for _, i := range in.inputs {
 		if i.track.Kind == sec.Kind.String() {
 			n++
 		}
 	}
-	i := &input{mid: sec.Mid, streams: map[string]*source{}, remotes: map[string]*remote{}, track: room.Track{
+	i := &input{mid: sec.Mid, formats: formats, sources: sec.Sources, streams: map[string]*source{}, remotes: map[string]*remote{}, track: room.Track{
 		ID: sec.Kind.String() + strconv.Itoa(n), Kind: sec.Kind.String(),
 		Codec: c.MimeType, Clock: c.ClockRate, Chans: c.Channels, Fmtp: c.SDPFmtpLine, Layers: sec.Rids,
 	}}
 	for _, rid := range sec.Rids {
 		i.layers = append(i.layers, layer{rid: rid})
 	}
+	i.repeats = slices.ContainsFunc(c.RTCPFeedback, func(f webrtc.RTCPFeedback) bool { return f == webrtc.RTCPFeedback{Type: webrtc.TypeRTCPFBNACK} })
 	in.inputs = append(in.inputs, i)
 	in.dirty = true
 	return i
@@ -154,7 +190,7 @@ func (in *Intake) openLocked(i *input) error {
 		s.Close()
 	}
 	clear(i.streams)
-	i.opened.Add(1)
+	i.opened++
 	if i.off {
 		return nil
 	}
@@ -192,8 +228,8 @@ func (in *Intake) openLocked(i *input) error {
 
 // wish asks the publisher for a key frame.
 func (in *Intake) wish(r *remote) {
-	if track := r.track.Load(); track != nil {
-		_ = in.cfg.PC.WriteRTCP([]rtcp.Packet{&rtcp.PictureLossIndication{MediaSSRC: uint32(track.SSRC())}})
+	if ssrc := r.ssrc.Load(); ssrc != 0 {
+		_ = in.cfg.PC.WriteRTCP([]rtcp.Packet{&rtcp.PictureLossIndication{MediaSSRC: ssrc}})
 	}
 }
 
@@ -218,7 +254,7 @@ func (in *Intake) Dirty() bool {
 	return in.dirty
 }
 
-// Close ends the streams; the readers end when the connection is closed. It may be called more than once.
+// Close ends the streams; nothing is taken in any more. It may be called more than once.
 func (in *Intake) Close() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -226,6 +262,7 @@ func (in *Intake) Close() {
 		return
 	}
 	in.closed = true
+	close(in.ended)
 	for _, i := range in.inputs {
 		for _, s := range i.streams {
 			s.unpublish()
@@ -234,5 +271,5 @@ func (in *Intake) Close() {
 	}
 }
 
-// Wait returns when the readers have ended; the connection must have been closed.
-func (in *Intake) Wait() { in.readers.Wait() }
+// Wait returns when everything that was started has ended; the Intake and the connection must have been closed.
+func (in *Intake) Wait() { in.tellers.Wait() }

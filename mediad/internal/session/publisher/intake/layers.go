@@ -8,7 +8,7 @@ import (
 	"weever/mediad/internal/fanout"
 )
 
-// This file keeps the list of a simulcast track's layers true, best first, for the readers: viewers choose among what the record
+// This file keeps the list of a simulcast track's layers true, best first, for viewers, who choose among what the record
 // lists. A publisher should name the best layer first (RFC 8853 section 5.1); some name the least, so what counts are the sizes of the
 // pictures, once they are known. And a browser that is short of bandwidth or CPU sends nothing on its best layers, maybe never: who
 // waited for them would see no picture, so they are listed only while they flow.
@@ -81,10 +81,8 @@ func (l *layer) stop() {
 	l.stopped, l.run = true, 0
 }
 
-// frame is called by the reader of a layer at the end of each frame, and has the layers listed anew if need be.
-func (in *Intake) frame(i *input, rid string, now time.Time) {
-	in.mu.Lock()
-	defer in.mu.Unlock()
+// frameLocked is called at the end of each frame of a layer, and has the layers listed anew if need be.
+func (in *Intake) frameLocked(i *input, rid string, now time.Time) {
 	for n := range i.layers {
 		l := &i.layers[n]
 		switch {
@@ -118,6 +116,11 @@ func (in *Intake) listLocked(now time.Time) {
 		return
 	}
 	in.dirty = true
+	in.changedLocked()
+}
+
+// changedLocked has the session look at Dirty.
+func (in *Intake) changedLocked() {
 	select {
 	case in.changed <- struct{}{}:
 	default:

@@ -20,7 +20,7 @@ func (f *flow) frames(n int, rids ...string) {
 	for range n {
 		f.now = f.now.Add(time.Second / 30)
 		for _, rid := range rids {
-			f.in.frame(f.i, rid, f.now)
+			f.in.frameLocked(f.i, rid, f.now)
 		}
 	}
 }
@@ -45,7 +45,7 @@ func (f *flow) lists(what string, changed bool, want ...string) {
 
 func TestLayersAreListedWhileTheyFlow(t *testing.T) {
 	t.Parallel()
-	f := &flow{t: t, in: New(Config{}), now: time.Now(), i: &input{
+	f := &flow{t: t, in: empty(t), now: time.Now(), i: &input{
 		layers: []layer{{rid: "h"}, {rid: "m"}, {rid: "l"}}, track: room.Track{Layers: []string{"h", "m", "l"}},
 	}}
 	f.in.inputs = []*input{f.i}
@@ -76,7 +76,7 @@ func TestLayersAreListedWhileTheyFlow(t *testing.T) {
 // long, it is trusted again.
 func TestALayerThatComesAndGoes(t *testing.T) {
 	t.Parallel()
-	f := &flow{t: t, in: New(Config{}), now: time.Now(), i: &input{
+	f := &flow{t: t, in: empty(t), now: time.Now(), i: &input{
 		layers: []layer{{rid: "h"}, {rid: "l"}}, track: room.Track{Layers: []string{"h", "l"}},
 	}}
 	f.in.inputs = []*input{f.i}
@@ -121,7 +121,7 @@ func TestALayerThatComesAndGoes(t *testing.T) {
 func TestASlowLayerFlows(t *testing.T) {
 	t.Parallel()
 	for _, pause := range []time.Duration{time.Second, 2 * time.Second} {
-		f := &flow{t: t, in: New(Config{}), now: time.Now(), i: &input{
+		f := &flow{t: t, in: empty(t), now: time.Now(), i: &input{
 			layers: []layer{{rid: "h"}, {rid: "l"}}, track: room.Track{Layers: []string{"h", "l"}},
 		}}
 		f.in.inputs = []*input{f.i}
@@ -138,7 +138,7 @@ func TestASlowLayerFlows(t *testing.T) {
 // A track always has a layer, or its viewers had nothing to wait for.
 func TestTheListIsNeverEmpty(t *testing.T) {
 	t.Parallel()
-	f := &flow{t: t, in: New(Config{}), now: time.Now(), i: &input{
+	f := &flow{t: t, in: empty(t), now: time.Now(), i: &input{
 		layers: []layer{{rid: "h", stopped: true}, {rid: "l", stopped: true}}, track: room.Track{Layers: []string{"h", "l"}},
 	}}
 	f.in.inputs = []*input{f.i}
@@ -151,7 +151,7 @@ func TestTheListIsNeverEmpty(t *testing.T) {
 // After a change of codec the streams are new and have no pictures yet: the order that was found stays.
 func TestTheOrderStaysWhileSizesAreNotKnown(t *testing.T) {
 	t.Parallel()
-	f := &flow{t: t, in: New(Config{}), now: time.Now(), i: &input{
+	f := &flow{t: t, in: empty(t), now: time.Now(), i: &input{
 		layers: []layer{{rid: "l"}, {rid: "h"}}, track: room.Track{Layers: []string{"h", "l"}},
 	}}
 	f.in.inputs = []*input{f.i}
@@ -162,7 +162,7 @@ func TestTheOrderStaysWhileSizesAreNotKnown(t *testing.T) {
 // Each change is told to everybody in the room: however many tracks a publisher has, they take turns.
 func TestChangesOfAllTracksAreTold(t *testing.T) {
 	t.Parallel()
-	in, now := New(Config{}), time.Now()
+	in, now := empty(t), time.Now()
 	var tracks []*input
 	for range maxTracks {
 		tracks = append(tracks, &input{layers: []layer{{rid: "h"}, {rid: "l"}}, track: room.Track{Layers: []string{"h", "l"}}})
@@ -173,7 +173,7 @@ func TestChangesOfAllTracksAreTold(t *testing.T) {
 		now = now.Add(time.Second / 30)
 		for n, i := range tracks {
 			if f >= 3*n { // they begin one after the other; the better layer of none does
-				in.frame(i, "l", now)
+				in.frameLocked(i, "l", now)
 			}
 		}
 		select {

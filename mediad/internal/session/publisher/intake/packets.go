@@ -1,174 +1,205 @@
 package intake
 
 import (
+	"encoding/binary"
 	"errors"
-	"io"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/pion/rtcp"
-	"github.com/pion/webrtc/v4"
 
 	"weever/mediad/internal/fanout"
 	"weever/mediad/internal/fanout/drop"
-	"weever/mediad/internal/fanout/headerext"
 )
 
-// This file reads what the publisher sends: a goroutine per layer for packets and one for reports, until the connection is closed.
+// This file takes what the publisher sends, packet by packet, in the goroutine that reads the socket: nothing here waits. Packets that arrive
+// together and belong together go on together.
 
 const (
-	maxPacket    = 1500 // bytes of an RTP or RTCP packet; nothing larger passes an Ethernet path unfragmented
-	endOfFrame   = 0x80 // the marker bit, in the second byte (RFC 3550 section 5.1)
-	maxReadFails = 1000 // in a row, of a track: packets of payload types that nobody negotiated, and other noise
+	minPacket   = 12                   // bytes of an RTP header
+	reportSize  = 28                   // bytes of a sender report without blocks
+	maxDatagram = 1200                 // bytes of RTCP packets that are sent as one
+	tellPause   = 2 * time.Millisecond // between two of them: what is due about then is told together
 )
 
-// Accept is called by pion, in a goroutine of its own, when the first packet of a remote track has come; it reads the track
-// until the connection closes.
-func (in *Intake) Accept(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) {
-	i, ok := in.begin(track, receiver)
-	if !ok {
-		return
-	}
-	defer in.readers.Done()
-	in.readers.Go(func() { in.readReports(i, receiver, track.RID()) })
-	ids := headerext.Of(receiver.GetParameters().HeaderExtensions)
-	buf := make([]byte, maxPacket)
-	var stream *fanout.Stream
-	payloadType, opened, fails, layered := -1, int64(0), 0, track.RID() != ""
-	for fails < maxReadFails {
-		n, _, err := track.Read(buf)
-		switch {
-		case errors.Is(err, io.EOF), errors.Is(err, io.ErrClosedPipe):
-			return
-		case err != nil || n < 2:
-			fails++ // not a packet of this track's; the next one may be
-			if s := in.stream(i, track); s != nil {
-				s.Drop(unreadable(err))
-			}
-			continue
-		}
-		fails = 0
-		if pt := int(buf[1] & 0x7f); pt != payloadType || opened != i.opened.Load() {
-			payloadType, stream = pt, in.stream(i, track)
-			opened = i.opened.Load()
-		}
-		if stream == nil {
-			continue
-		}
-		_ = stream.WriteRTP(buf[:n], ids) // a malformed packet is counted by the stream
-		if layered && buf[1]&endOfFrame != 0 {
-			in.frame(i, track.RID(), time.Now())
-		}
-	}
-	in.cfg.Log.Warn("track given up: nothing that arrives can be read", "track", i.track.ID)
-}
+// RTP takes a packet, decrypted; it is borrowed until Done returns. It reports whether the packet belongs to a track that flows.
+func (in *Intake) RTP(raw []byte) bool { return in.take(raw, false) }
 
-// unreadable says why a packet could not be read.
-func unreadable(err error) drop.Reason {
-	switch {
-	case errors.Is(err, io.ErrShortBuffer):
-		return drop.Oversized
-	case errors.Is(err, webrtc.ErrCodecNotFound):
-		return drop.PayloadType
-	default:
-		return drop.Malformed
-	}
-}
-
-// begin finds the input of a remote track and counts its reader. pion announces a track again for each SSRC that claims its
-// section and layer: the first reader goes on.
-func (in *Intake) begin(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) (*input, bool) {
-	mid := ""
-	for _, t := range in.cfg.PC.GetTransceivers() {
-		if t.Receiver() == receiver {
-			mid = t.Mid()
-		}
-	}
+// take is RTP; repaired says that the packet was in one of RTX.
+func (in *Intake) take(raw []byte, repaired bool) bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	n := slices.IndexFunc(in.inputs, func(i *input) bool { return i.mid == mid })
-	if mid == "" { // an offer without SSRCs: pion made a section of its own
-		n = slices.IndexFunc(in.inputs, func(i *input) bool { return i.track.Kind == track.Kind().String() })
+	if in.closed || len(raw) < minPacket {
+		return false
 	}
-	if in.closed || n < 0 || in.inputs[n].remotes[track.RID()] == nil {
-		return nil, false
+	if in.now.IsZero() { // once for all that come together
+		in.now = time.Now()
 	}
-	i := in.inputs[n]
-	r := i.remotes[track.RID()]
-	if old := r.track.Swap(track); old == track {
-		return nil, false
+	ssrc := binary.BigEndian.Uint32(raw[8:])
+	p, err := fanout.Parse(&in.header, raw, in.ids)
+	if n := in.header.GetExtension(in.ids.Wide); err == nil && in.ids.Wide != 0 && len(n) == 2 {
+		in.book.Arrived(ssrc, uint16(n[0])<<8|uint16(n[1]), in.now) // of whatever stream: else the publisher takes it for lost
 	}
+	l := in.laneLocked(ssrc, err == nil)
+	if l == nil {
+		return false
+	}
+	if err != nil {
+		l.malformed(err)
+		return true
+	}
+	latest := false
+	if repaired {
+		l.account.Repaired(p.Seq)
+	} else {
+		latest = l.account.Arrived(p.Seq, p.Timestamp, in.now)
+	}
+	pt := in.header.PayloadType
+	if l.repeats != nil {
+		if len(p.Payload) < 2 {
+			return true // padding, to find out what the link carries
+		}
+		// RFC 4588 section 4: the number that the packet had comes first.
+		p.Seq, p.Payload = uint16(p.Payload[0])<<8|uint16(p.Payload[1]), p.Payload[2:]
+		pt, l, latest = l.input.formats.Repeats[pt], l.repeats, false
+		l.account.Repaired(p.Seq)
+	}
+	if pt != l.payloadType && !latest { // from before a change of codec, which is not to be undone
+		if l.stream != nil {
+			l.stream.Drop(drop.PayloadType)
+		}
+		return true
+	}
+	if pt != l.payloadType || l.opened != l.input.opened {
+		in.flushLocked()
+		in.reopenLocked(l, pt)
+	}
+	if l.stream == nil {
+		return false
+	}
+	if !l.known {
+		l.stream.Drop(drop.PayloadType)
+		return true
+	}
+	in.gatherLocked(l, p)
+	return true
+}
+
+// malformed counts a packet that could not be parsed.
+func (l *lane) malformed(err error) {
+	switch {
+	case l.stream == nil:
+	case errors.Is(err, fanout.ErrOversized):
+		l.stream.Drop(drop.Oversized)
+	default:
+		l.stream.Drop(drop.Malformed)
+	}
+}
+
+// gatherLocked adds a packet to those that go on together.
+func (in *Intake) gatherLocked(l *lane, p fanout.Packet) {
+	if in.target != l.stream {
+		in.flushLocked()
+		in.target = l.stream
+	}
+	in.burst = append(in.burst, p)
 	if !in.sent {
 		in.sent = true
 		close(in.first)
 	}
-	in.readers.Add(1)
-	return i, true
+	if l.rid != "" && p.Marker {
+		in.flushLocked()
+		in.frameLocked(l.input, l.rid, in.now)
+	}
 }
 
-// stream gives the stream for what a remote track sends now, with its present codec; nil while it is removed.
-func (in *Intake) stream(i *input, track *webrtc.TrackRemote) *fanout.Stream {
+// flushLocked hands on what was gathered.
+func (in *Intake) flushLocked() {
+	if len(in.burst) > 0 {
+		in.target.WritePackets(in.burst)
+		clear(in.burst) // the payloads are borrowed
+		in.burst = in.burst[:0]
+	}
+	in.target = nil
+}
+
+// Done says that what has come together is complete.
+func (in *Intake) Done() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if in.closed || i.off {
-		return nil
-	}
-	c := track.Codec()
-	if c.MimeType != "" && (!strings.EqualFold(c.MimeType, i.track.Codec) || c.SDPFmtpLine != i.track.Fmtp) && i.recoded < maxRecodings {
-		i.recoded++
-		i.track.Codec, i.track.Fmtp, i.track.Clock, i.track.Chans = c.MimeType, c.SDPFmtpLine, c.ClockRate, c.Channels
-		in.dirty = true
-		if err := in.openLocked(i); err != nil {
-			in.cfg.Log.Error("track not taken in", "track", i.track.ID, "err", err)
-			return nil
-		}
+	in.flushLocked()
+	in.now = time.Time{}
+	if due := in.book.Due(); !due.IsZero() && (in.awaited.IsZero() || due.Before(in.awaited)) {
+		in.awaited = due
 		select {
-		case in.changed <- struct{}{}:
+		case in.due <- struct{}{}:
 		default:
 		}
 	}
-	if s := i.streams[track.RID()]; s != nil {
-		return s.Stream
-	}
-	return nil
 }
 
-// readReports passes the publisher's sender reports on and keeps pion's RTCP buffers empty. It ends with the receiver.
-func (in *Intake) readReports(i *input, receiver *webrtc.RTPReceiver, rid string) {
-	buf := make([]byte, maxPacket)
-	for fails := 0; fails < maxReadFails; {
-		var n int
-		var err error
-		if rid == "" {
-			n, _, err = receiver.Read(buf)
-		} else {
-			n, _, err = receiver.ReadSimulcast(buf, rid)
-		}
-		switch {
-		case errors.Is(err, io.EOF), errors.Is(err, io.ErrClosedPipe):
-			return
-		case err != nil:
-			fails++
-			continue
-		}
-		fails = 0
-		packets, err := rtcp.Unmarshal(buf[:n])
-		if err != nil {
-			continue
-		}
-		for _, pkt := range packets {
-			if sr, ok := pkt.(*rtcp.SenderReport); ok {
-				in.report(i, rid, fanout.SenderReport{NTP: sr.NTPTime, RTP: sr.RTPTime})
-			}
-		}
-	}
-}
-
-func (in *Intake) report(i *input, rid string, sr fanout.SenderReport) {
+// RTCP takes a compound packet of the publisher, decrypted: of interest are its reports (RFC 3550 section 6.4.1). It is borrowed until RTCP
+// returns. pion is not asked to read it: a few bytes of other kinds can stand for lists of megabytes.
+func (in *Intake) RTCP(compound []byte) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if s := i.streams[rid]; s != nil && !in.closed {
-		s.WriteReport(sr)
+	for b := compound; len(b) >= 4; {
+		size := 4 * (int(binary.BigEndian.Uint16(b[2:])) + 1)
+		if size > len(b) {
+			return
+		}
+		if b[0]>>6 == 2 && rtcp.PacketType(b[1]) == rtcp.TypeSenderReport && size >= reportSize {
+			in.reportLocked(binary.BigEndian.Uint32(b[4:]), fanout.SenderReport{NTP: binary.BigEndian.Uint64(b[8:]), RTP: binary.BigEndian.Uint32(b[16:])})
+		}
+		b = b[size:]
+	}
+}
+
+// reportLocked passes a sender report on.
+func (in *Intake) reportLocked(ssrc uint32, r fanout.SenderReport) {
+	l := in.lanes[ssrc]
+	if l == nil || in.closed {
+		return
+	}
+	l.account.Reported(r.NTP, time.Now())
+	if l.stream != nil && l.repeats == nil {
+		in.flushLocked()
+		l.stream.WriteReport(r)
+	}
+}
+
+// tell is the goroutine that tells the publisher what has come; it ends with Close.
+func (in *Intake) tell() {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-in.ended:
+			return
+		case <-in.due:
+		case <-timer.C:
+		}
+		now := time.Now()
+		in.mu.Lock()
+		packets := in.book.Write(now)
+		in.awaited = in.book.Due()
+		next := in.awaited
+		in.mu.Unlock()
+		in.send(packets)
+		if !next.IsZero() {
+			timer.Reset(max(next.Sub(now), tellPause))
+		}
+	}
+}
+
+// send tells the publisher, in as few datagrams as it takes.
+func (in *Intake) send(packets []rtcp.Packet) {
+	for len(packets) > 0 {
+		n, size := 1, packets[0].MarshalSize()
+		for n < len(packets) && size+packets[n].MarshalSize() <= maxDatagram {
+			size += packets[n].MarshalSize()
+			n++
+		}
+		_ = in.cfg.PC.WriteRTCP(packets[:n]) // a publisher who is not there hears nothing
+		packets = packets[n:]
 	}
 }

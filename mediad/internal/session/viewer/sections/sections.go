@@ -68,11 +68,11 @@ func (s *List) Kinds() map[webrtc.RTPCodecType]int {
 // Learn notes what a description of the client's says it can receive.
 func (s *List) Learn(text string) {
 	kinds := map[string]webrtc.RTPCodecType{"audio": webrtc.RTPCodecTypeAudio, "video": webrtc.RTPCodecTypeVideo}
-	for _, codecs := range peer.Negotiated(text) {
-		for _, c := range codecs {
+	for _, media := range peer.Negotiated(text) {
+		for _, c := range media.Codecs {
 			mime := strings.ToLower(c.MimeType)
-			media, _, _ := strings.Cut(mime, "/")
-			kind := kinds[media]
+			name, _, _ := strings.Cut(mime, "/")
+			kind := kinds[name]
 			if s.codecs[kind] == nil {
 				s.codecs[kind] = map[string]bool{}
 			}
