@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -113,6 +114,22 @@ func forgets(t *testing.T, consul *testkit.ConsulServer, draining, other *testNo
 	if err != nil || len(entries) != 1 || entries[0].Service.ID != other.cfg.Node.ID {
 		t.Errorf("while a node drains there are %d: %v", len(entries), err)
 	}
+}
+
+// An agent may be on another machine: it is told to ask a private API that listens everywhere at the node's advertised name.
+func TestConsulAsksWhereTheNodeIs(t *testing.T) {
+	consul := testkit.StartConsul(t)
+	c := newCluster(t, 1)
+	cfg := c.config(0)
+	cfg.Private.Host, cfg.Node.AdvertiseHost, cfg.Shared.Consul = netip.IPv4Unspecified(), "localhost", consul.URL
+	n := startLogging(t, cfg, &logtest.Buffer{})
+	if want := "http://localhost:" + strconv.Itoa(int(addrOf(n.private).Port())) + "/readiness"; n.healthURL() != want {
+		t.Errorf("Consul asks %s, not %s", n.healthURL(), want)
+	}
+	await(t, "Consul to find the node well", 30*time.Second, func() bool {
+		peers := n.announce.Peers()
+		return len(peers) == 1 && peers[0].Status == nodes.Passing
+	})
 }
 
 // registrations is what nodes tell Consul of themselves.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"runtime"
 	"strconv"
@@ -265,9 +266,19 @@ func (n *node) register(epoch int64) (maintain func(context.Context, bool) error
 		Meta: map[string]string{
 			"epoch": strconv.FormatInt(epoch, 10), "version": version, "region": n.cfg.Node.Region, "udp_port": strconv.Itoa(n.udp.Port()),
 		},
-		HealthURL: n.PrivateURL() + "/readiness", DeregisterAfter: 2*n.cfg.Node.DrainTimeout + time.Minute, Log: n.log,
+		HealthURL: n.healthURL(), DeregisterAfter: 2*n.cfg.Node.DrainTimeout + time.Minute, Log: n.log,
 	})
 	return func(ctx context.Context, draining bool) error { return n.announce.Maintenance(ctx, draining, "drain") }, err
+}
+
+// healthURL is where Consul asks how the node is. The agent may be on another machine: a private API that listens everywhere is found where the
+// node says that it is.
+func (n *node) healthURL() string {
+	at := addrOf(n.private)
+	if at.Addr().Unmap().IsUnspecified() {
+		return "http://" + net.JoinHostPort(n.cfg.Node.AdvertiseHost, strconv.Itoa(int(at.Port()))) + "/readiness"
+	}
+	return n.PrivateURL() + "/readiness"
 }
 
 // close ends what newNode opened, as far as it got. HTTP listeners are closed by their servers, too; twice does no harm.
