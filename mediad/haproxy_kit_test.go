@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -37,6 +38,7 @@ type edge struct {
 	log    *logtest.Buffer
 	cmd    *exec.Cmd
 	over   chan struct{} // closed when it has ended
+	pace   *time.Ticker  // of post: an address may ask for so much and no more
 }
 
 // startEdge runs the shipped configuration over TLS, with each request logged. Each pair of changes is a piece of its text, which must be there, and what replaces it.
@@ -53,7 +55,8 @@ func startEdge(t *testing.T, dns string, changes ...string) *edge {
 		}
 		text = []byte(strings.ReplaceAll(string(text), changes[i], changes[i+1]))
 	}
-	e := &edge{t: t, config: filepath.Join(t.TempDir(), "haproxy.cfg")}
+	e := &edge{t: t, config: filepath.Join(t.TempDir(), "haproxy.cfg"), pace: time.NewTicker(time.Second / 60)}
+	t.Cleanup(e.pace.Stop)
 	if err := os.WriteFile(e.config, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +152,7 @@ func (e *edge) knows(began time.Time, nodes int) time.Duration {
 }
 
 // served matches the end of a line of its log: status, …, counts of connections and of retries, …, the request.
-var served = regexp.MustCompile(` (\S+)/(\S+) [-0-9/]+ (\d+) .* \d+/\d+/\d+/\d+/(\+?\d+) \d+/\d+ "([A-Z]+) `)
+var served = regexp.MustCompile(` (\S+)/(\S+) [-0-9/]+ (\d+) .* \d+/\d+/\d+/\d+/(\+?\d+) \d+/\d+ "([A-Z]+) (\S+) `)
 
 // request is one line of its log.
 type request struct {
@@ -158,28 +161,37 @@ type request struct {
 	status  string
 	retried bool
 	method  string
+	target  string
 }
 
 // requests are those it has logged so far.
 func (e *edge) requests() (all []request) {
 	for line := range strings.Lines(e.log.String()) {
 		if m := served.FindStringSubmatch(line); m != nil {
-			all = append(all, request{m[1], m[2], m[3], m[4] != "0", m[5]})
+			all = append(all, request{m[1], m[2], m[3], m[4] != "0", m[5], m[6]})
 		}
 	}
 	return all
 }
 
-// one waits until it has logged another request than those before, and returns it and what may have followed.
-func (e *edge) since(before int) (all []request) {
+// logged waits until it has logged a request whose target ends like this.
+func (e *edge) logged(end string) (r request) {
 	e.t.Helper()
-	await(e.t, "the balancer to log", 5*time.Second, func() bool { all = e.requests()[before:]; return len(all) > 0 })
-	return all
+	await(e.t, "the balancer to log", 5*time.Second, func() bool {
+		all := e.requests()
+		i := slices.IndexFunc(all, func(r request) bool { return strings.HasSuffix(r.target, end) })
+		if i >= 0 {
+			r = all[i]
+		}
+		return i >= 0
+	})
+	return r
 }
 
 // post opens a session with an offer that nobody stands behind and ends it again, both through the balancer. It returns whose session it
 // was, "" when nobody took it.
 func (e *edge) post() (instance string) {
+	<-e.pace.C
 	r, err := try(e.t, "POST", e.url+"/pub/tea/nobody", goodOffer, sdpHeader)
 	if err != nil || r.status != http.StatusCreated {
 		return ""

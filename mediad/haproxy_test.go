@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -290,16 +291,19 @@ func frozenNode(t *testing.T, b *behind) {
 	defer consul.Resume()
 	nodes[1].signal(t, syscall.SIGSTOP)
 	defer nodes[1].signal(t, syscall.SIGCONT)
+	asked := 0
 	ask := func(method, path, body string, header map[string]string) (reply, request, time.Duration) {
 		t.Helper()
-		before, began := len(e.requests()), time.Now()
-		got := do(t, method, e.url+path, body, header)
+		asked++
+		mark := fmt.Sprintf("?asked=%d", asked) // requests of before may be logged late
+		began := time.Now()
+		got := do(t, method, e.url+path+mark, body, header)
 		took := time.Since(began)
-		log := e.since(before)
-		if len(log) != 1 || log[0].method != method {
+		log := e.logged(mark)
+		if log.method != method {
 			t.Errorf("the balancer says %+v", log)
 		}
-		return got, log[0], took.Round(10 * time.Millisecond)
+		return got, log, took.Round(10 * time.Millisecond)
 	}
 	retried := 0
 	for range len(nodes) {
