@@ -2,7 +2,7 @@
 # Installs, by apt, the programs that the tests run and that are missing. Called by `make setup`; touches nothing that is there.
 #
 # Each line of needs is "command package why", each of parts "kind:name package why" for what is no command: an element of GStreamer, a
-# typelib of GObject. What is still missing at the end stops the run and is named.
+# typelib of GObject, a module of Python. What is still missing at the end stops the run and is named.
 set -eu
 
 needs='
@@ -10,12 +10,23 @@ git              git                 reads the version
 gcc              gcc                 the race detector is C
 redis-server     redis-server        the shared state of the tests
 haproxy          haproxy             the round-robin balancer of the cluster tests
+nginx            nginx-light         what an Ingress controller makes of its annotations
 chromium         chromium            the browser of the browser tests
 ip               iproute2            network namespaces and bad networks
 nft              nftables            a NAT that changes its mind
+shellcheck       shellcheck          reads the scripts in the workflows of GitHub
 zip              zip                 the Lambda archives of make package
 turnserver       coturn              relays media with the credentials that nodes hand out
 gjs              gjs                 runs the native WHIP and WHEP client
+dpkg-deb         dpkg                packs mediad for Debian
+lintian          lintian             checks that package
+systemd-analyze  systemd             checks the unit in it
+strace           strace              sees whether the unit allows what the node does
+setpriv          util-linux          runs programs as nobody
+dnsmasq          dnsmasq-base        stands for the DNS of a swarm
+busybox          busybox             its wget is that of small images
+nc.openbsd       netcat-openbsd      looks whether a balancer listens
+redis-cli        redis-tools         asks a Redis how it is
 gst-inspect-1.0  gstreamer1.0-tools  looks for the elements below
 '
 
@@ -26,16 +37,18 @@ element:vp8enc         gstreamer1.0-plugins-good   its camera
 element:opusenc        gstreamer1.0-plugins-base   its microphone
 typelib:GstWebRTC-1.0  gir1.2-gst-plugins-bad-1.0  lets its script use webrtcbin
 typelib:Soup-3.0       gir1.2-soup-3.0             its HTTP
+module:ensurepip       python3-venv                the Python environment of the AWS SAM CLI
 '
 
 export PATH="$PATH:/usr/sbin:/sbin"
 export DEBIAN_FRONTEND=noninteractive
 
-have() { # element:NAME or typelib:NAME-VERSION
+have() { # element:NAME, typelib:NAME-VERSION or module:NAME
 	name=${1#*:}
 	case $1 in
 	element:*) gst-inspect-1.0 "$name" ;;
 	typelib:*) gjs -c "imports.gi.versions['${name%%-*}'] = '${name#*-}'; imports.gi['${name%%-*}']" ;;
+	module:*) python3 -c "import $name" ;;
 	esac </dev/null >/dev/null 2>&1
 }
 

@@ -1,0 +1,8 @@
+//go:build tools
+
+package main
+
+import (
+	_ "helm.sh/helm/v3/cmd/helm"
+	_ "k8s.io/kubernetes/cmd/kubectl"
+)
