@@ -8,48 +8,40 @@ export SOURCE_DATE_EPOCH
 here=$(dirname "$0")
 root=$here/../..
 
-# Debian versions begin with a digit and know no "-" before the revision.
-deb=$(printf %s "$version" | sed 's/^v//; s/-/+/g')
+# A Debian version begins with a digit and knows no "-" before the revision; what follows "~" comes before what does not: 1.0~rc1, 1.0.
+deb=$(printf %s "$version" | sed 's/^v//; s/-\(alpha\|beta\|pre\|rc\)/~\1/; s/-/+/g')
 case $deb in [0-9]*.*) ;; *) deb="0.0.0+$deb" ;; esac
+case $deb in *[!A-Za-z0-9.+~]*) echo "package: \"$version\" cannot be a version: letters, digits, dots and - only" >&2; exit 1 ;; esac
+
+[ -x "$out/mediad-$arch/mediad" ] || { echo "package: $out/mediad-$arch/mediad is missing; make package builds it" >&2; exit 1; }
+command -v dpkg-deb >/dev/null 2>&1 || { echo "package: dpkg-deb is missing (apt-get install dpkg)" >&2; exit 1; }
 
 tree=$out/mediad-$arch/tree
+doc=$tree/usr/share/doc/mediad
 rm -rf "$tree"
-mkdir -p "$tree/DEBIAN" "$tree/usr/bin" "$tree/lib/systemd/system" "$tree/etc/default" "$tree/usr/share/doc/mediad"
+umask 022
+mkdir -p "$tree/DEBIAN" "$tree/usr/bin" "$tree/usr/lib/systemd/system" "$tree/usr/lib/sysctl.d" "$tree/etc/default" "$doc"
 install -m 755 "$out/mediad-$arch/mediad" "$tree/usr/bin/mediad"
-install -m 644 "$here/mediad.service" "$tree/lib/systemd/system/mediad.service"
+install -m 644 "$here/mediad.service" "$tree/usr/lib/systemd/system/mediad.service"
+install -m 644 "$here/10-mediad.conf" "$tree/usr/lib/sysctl.d/10-mediad.conf"
 install -m 640 "$here/mediad.env" "$tree/etc/default/mediad"
-install -m 644 "$root/LICENSE" "$tree/usr/share/doc/mediad/copyright"
-install -m 644 "$root/README.md" "$tree/usr/share/doc/mediad/README.md"
-
-# The archive is the same tree, to be unpacked at /.
+install -m 644 "$here/mediad.env" "$doc/mediad.env"
+install -m 644 "$root/LICENSE" "$doc/copyright"
+install -m 644 "$root/README.md" "$doc/README.md"
 find "$tree" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
-tar -C "$tree" --exclude ./DEBIAN --sort=name --owner=0 --group=0 --numeric-owner --format=ustar -cf - . |
+
+# The archive is for machines without dpkg, to be unpacked at /. It has no settings, which it would overwrite, and no folders: in the
+# place of a link to one (/lib on many machines) tar would put the folder.
+(cd "$tree" && find usr -type f | LC_ALL=C sort) |
+	tar -C "$tree" --no-recursion -T - --owner=0 --group=0 --numeric-owner --format=ustar -cf - |
 	gzip -n -9 >"$out/mediad_${version}_$arch.tar.gz"
 
-command -v dpkg-deb >/dev/null 2>&1 || { echo "package: dpkg-deb is missing (apt-get install dpkg); no .deb was made" >&2; exit 1; }
+printf 'mediad (%s) stable; urgency=medium\n\n  * See the release notes.\n\n -- The Weever authors <weever@localhost>  %s\n' \
+	"$deb" "$(LC_ALL=C date -u -R -d "@$SOURCE_DATE_EPOCH")" | gzip -n -9 >"$doc/changelog.gz"
 echo /etc/default/mediad >"$tree/DEBIAN/conffiles"
-cat >"$tree/DEBIAN/control" <<END
-Package: mediad
-Version: $deb
-Architecture: $arch
-Maintainer: The Weever authors <weever@localhost>
-Section: net
-Priority: optional
-Description: Weever media node
- A WebRTC SFU whose rooms are not tied to a machine: any publisher and any
- viewer of a room may connect to any node.
-END
-cat >"$tree/DEBIAN/postinst" <<'END'
-#!/bin/sh
-set -e
-[ ! -d /run/systemd/system ] || systemctl daemon-reload
-END
-cat >"$tree/DEBIAN/prerm" <<'END'
-#!/bin/sh
-set -e
-# An upgrade leaves the running node alone: restarting drains it, which is the operator's decision.
-if [ "$1" = remove ] && [ -d /run/systemd/system ]; then systemctl stop mediad.service; fi
-END
-chmod 755 "$tree/DEBIAN/postinst" "$tree/DEBIAN/prerm"
+(cd "$tree" && find usr -type f | LC_ALL=C sort | xargs md5sum) >"$tree/DEBIAN/md5sums"
+sed "s/@version@/$deb/; s/@arch@/$arch/; s/@size@/$(du -k -s "$tree" | cut -f1)/" "$here/debian/control" >"$tree/DEBIAN/control"
+install -m 755 "$here/debian/postinst" "$here/debian/prerm" "$here/debian/postrm" "$tree/DEBIAN"
 find "$tree" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
-dpkg-deb --root-owner-group --build "$tree" "$out/mediad_${deb}_$arch.deb" >/dev/null
+# xz: Debian 11 reads no other compression that Ubuntu would choose.
+dpkg-deb --root-owner-group -Zxz --build "$tree" "$out/mediad_${deb}_$arch.deb" >/dev/null
