@@ -1,0 +1,8 @@
+terraform {
+  required_version = ">= 1.9"
+
+  required_providers {
+    random = { source = "hashicorp/random", version = "~> 3.7" }
+    tls    = { source = "hashicorp/tls", version = "~> 4.0" }
+  }
+}

@@ -1,0 +1,4 @@
+output "ids" {
+  value       = aws_instance.this[*].id
+  description = "The instances."
+}
