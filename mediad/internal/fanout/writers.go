@@ -20,7 +20,7 @@ import (
 // burst, so bursts become longer as load grows, and a slow burst holds up nobody who reads from the network.
 
 const (
-	burstPackets = 64  // of one stream in one go, at most: see portion
+	burstPackets = 32  // of one stream in one go, at most: see portion
 	leastPackets = 8   // of one stream in one go, however many sinks there are: a frame
 	goPackets    = 512 // to all sinks of a shard in one go, about: see portion
 	shardSinks   = 64  // a stream with more sinks than this is served by several writers

@@ -16,14 +16,15 @@ import (
 
 const (
 	calmViewers = 8
-	windowLasts = 1500 * time.Millisecond
 	burst       = 1000 // packets
+	burstEvery  = 750 * time.Millisecond
 )
 
 // hall is two rooms of one node. In one a camera is watched calmly; of what disturbs them its viewers should notice nothing. Somebody
 // watches both rooms who is blocked at times.
 type hall struct {
 	*stage
+	lasts   time.Duration     // of a window: a multiple of burstEvery
 	alice   *client.Publisher // the camera
 	ears    []*ear            // of its viewers
 	wire    *netns.Watcher    // sees the packets of the calm room, and no others
@@ -33,9 +34,9 @@ type hall struct {
 	cables  []netns.Flow // of it
 }
 
-func newHall(t testing.TB) *hall {
+func newHall(t testing.TB, lasts time.Duration) *hall {
 	t.Helper()
-	h := &hall{stage: newStageBy(t, coreOfItsOwn(t))}
+	h := &hall{stage: newStageBy(t, coreOfItsOwn(t)), lasts: lasts}
 	h.wire = h.lan.Watch()
 	h.alice = h.publish("calm", "alice", client.Microphone(), client.Camera(synth.VP8, synth.Browser))
 	h.noise = h.send(h.lan.Station())
@@ -82,20 +83,22 @@ func unplugged(h *hall) func() {
 	return fault.Heal
 }
 
-// bursts sends one now and one in the middle.
+// bursts sends one now and then, the first one now.
 func bursts(h *hall) func() {
 	h.burst(burst)
-	hold(windowLasts / 2)
-	h.burst(burst)
+	for range h.lasts/burstEvery - 1 {
+		hold(burstEvery)
+		h.burst(burst)
+	}
 	return func() {}
 }
 
 // window is how long the node takes for the packets of the calm room while something is going on.
 func (h *hall) window(what ...disturbance) histogram.Histogram {
 	h.Helper()
-	hold(windowLasts / 4) // what came before has had its consequences
+	hold(burstEvery / 2) // what came before has had its consequences
 	h.wire.Seen()
-	over := time.After(windowLasts)
+	over := time.After(h.lasts)
 	for _, d := range what {
 		defer d(h)()
 	}
@@ -141,7 +144,7 @@ func ms(d time.Duration) time.Duration { return d.Round(10 * time.Microsecond) }
 
 // A viewer who takes nothing in and bursts of a thousand packets are nobody else's affair.
 func TestBlockedViewer(t *testing.T) {
-	h := newHall(t)
+	h := newHall(t, 2*burstEvery)
 	before := h.figures()
 	calm, storm := h.compare(3, []disturbance{stopped, bursts}, []disturbance{unplugged, bursts})
 	now := h.figures().since(before)
@@ -164,7 +167,7 @@ func BenchmarkBlockedViewer(b *testing.B) {
 		{"stopped+burst", []disturbance{stopped, bursts}},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			h := newHall(b)
+			h := newHall(b, 6*burstEvery)
 			calm, storm := h.compare(9, c.what)
 			b.ReportMetric(float64(calm)/1e6, "ms-calm-p99")
 			b.ReportMetric(float64(storm)/1e6, "ms-p99")
