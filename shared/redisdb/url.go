@@ -14,7 +14,13 @@ import (
 
 // This file is used by Open: it turns a URL into one of the library's clients.
 
-const dialTimeout = 2 * time.Second
+const (
+	dialTimeout = 2 * time.Second
+
+	// connBuffer is in bytes, twice a connection, and pools keep what the busiest moment needed. The library's own 128 KiB for
+	// pipelines are for megabytes of replies; the records of a room are a few KiB.
+	connBuffer = 16 << 10
+)
 
 // open chooses the client by the form of the URL.
 func open(rawURL string) (redis.UniversalClient, error) {
@@ -39,6 +45,7 @@ func open(rawURL string) (redis.UniversalClient, error) {
 			return nil, urlFault(u, err)
 		}
 		o.ContextTimeoutEnabled, o.DisableIdentity, o.DialerRetries = true, true, 1
+		o.ReadBufferSize, o.WriteBufferSize, o.PipelineReadBufferSize, o.PipelineWriteBufferSize = connBuffer, connBuffer, connBuffer, connBuffer
 		limits(&o.DialTimeout, &o.ReadTimeout, &o.WriteTimeout, &o.MaxRetries)
 		return redis.NewFailoverClient(o), nil
 	case q.Has("addr"):
@@ -48,6 +55,7 @@ func open(rawURL string) (redis.UniversalClient, error) {
 		}
 		o.ContextTimeoutEnabled, o.DisableIdentity, o.DialerRetries = true, true, 1
 		o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+		o.ReadBufferSize, o.WriteBufferSize, o.PipelineReadBufferSize, o.PipelineWriteBufferSize = connBuffer, connBuffer, connBuffer, connBuffer
 		limits(&o.DialTimeout, &o.ReadTimeout, &o.WriteTimeout, &o.MaxRetries)
 		return redis.NewClusterClient(o), nil
 	default:
@@ -57,6 +65,7 @@ func open(rawURL string) (redis.UniversalClient, error) {
 		}
 		o.ContextTimeoutEnabled, o.DisableIdentity, o.DialerRetries = true, true, 1
 		o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+		o.ReadBufferSize, o.WriteBufferSize, o.PipelineReadBufferSize, o.PipelineWriteBufferSize = connBuffer, connBuffer, connBuffer, connBuffer
 		limits(&o.DialTimeout, &o.ReadTimeout, &o.WriteTimeout, &o.MaxRetries)
 		return redis.NewClient(o), nil
 	}
