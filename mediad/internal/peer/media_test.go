@@ -95,21 +95,9 @@ func TestNegotiated(t *testing.T) {
 // TestAnswersSayHowToRead: the node's own answer to an offer in which everything has unusual numbers.
 func TestAnswersSayHowToRead(t *testing.T) {
 	t.Parallel()
-	o, err := ParseOffer(room.Pub, strings.Replace(head, "0 1", "0", 1)+strings.Replace(video("0", "sendonly"), "SAVPF 96", "SAVPF 96 121", 1)+
+	text := answered(t, strings.Replace(head, "0 1", "0", 1)+strings.Replace(video("0", "sendonly"), "SAVPF 96", "SAVPF 96 121", 1)+
 		"a=rtcp-fb:96 nack\r\na=rtcp-fb:96 transport-cc\r\na=rtpmap:121 rtx/90000\r\na=fmtp:121 apt=96\r\n"+
 		"a=extmap:7 "+sdp.SDESMidURI+"\r\na=extmap:8 "+sdp.SDESRTPStreamIDURI+"\r\na=extmap:9 "+sdp.SDESRepairRTPStreamIDURI+"\r\na=extmap:12 "+sdp.TransportCCURI+"\r\n")
-	if err != nil {
-		t.Fatal(err)
-	}
-	pc, err := factory(t).Accept(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = pc.Close() }()
-	text, err := Answer(t.Context(), pc.PeerConnection)
-	if err != nil {
-		t.Fatal(err)
-	}
 	m := Negotiated(text)["0"]
 	if want := (map[uint8]uint8{121: 96}); !maps.Equal(m.Repeats, want) {
 		t.Errorf("repeats: %v, want %v in\n%s", m.Repeats, want, text)

@@ -166,11 +166,10 @@ func TestWithoutCandidates(t *testing.T) {
 	}
 }
 
-// A publisher that would rather send RED is answered with Opus, which is what everybody can be sent.
-func TestRedIsNotNegotiated(t *testing.T) {
-	t.Parallel()
-	o, err := ParseOffer(room.Pub, strings.Replace(strings.Replace(head, "0 1", "0", 1)+audio("0", "sendonly"), "SAVPF 111", "SAVPF 63 111", 1)+
-		"a=rtpmap:63 red/48000/2\r\na=fmtp:63 111/111\r\n")
+// answered is the node's answer to a publisher's offer.
+func answered(t *testing.T, offer string) string {
+	t.Helper()
+	o, err := ParseOffer(room.Pub, offer)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,6 +182,14 @@ func TestRedIsNotNegotiated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return text
+}
+
+// A publisher that would rather send RED is answered with Opus, which is what everybody can be sent.
+func TestRedIsNotNegotiated(t *testing.T) {
+	t.Parallel()
+	text := answered(t, strings.Replace(strings.Replace(head, "0 1", "0", 1)+audio("0", "sendonly"), "SAVPF 111", "SAVPF 63 111", 1)+
+		"a=rtpmap:63 red/48000/2\r\na=fmtp:63 111/111\r\n")
 	codecs := Negotiated(text)["0"].Codecs
 	if strings.Contains(text, "red/48000") || len(codecs) != 1 || !strings.EqualFold(codecs[0].MimeType, webrtc.MimeTypeOpus) {
 		t.Errorf("%v in\n%s", codecs, text)

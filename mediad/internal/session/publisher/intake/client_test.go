@@ -150,13 +150,7 @@ func (c *client) connect(t *testing.T, n *node, setup string) *stage {
 	check(err)
 	ours, err := n.peers.Accept(o)
 	check(err)
-	s := &stage{tb: t, node: n, key: n.key(t)}
-	s.Intake = New(Config{Key: s.key, PC: ours.PeerConnection, Relay: n.relay, Log: discard()})
-	t.Cleanup(func() {
-		s.Close()
-		_ = ours.GracefulClose()
-		s.Wait()
-	})
+	s := n.stage(t, ours)
 	if (ours.In == nil) != (setup == "passive") {
 		t.Fatalf("who is %s is received past pion: %v", setup, ours.In != nil)
 	}

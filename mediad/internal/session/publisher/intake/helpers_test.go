@@ -131,6 +131,19 @@ func (n *node) key(tb testing.TB) relay.Key {
 	return relay.Key{Room: name, Publisher: who, Inc: 1}
 }
 
+// stage makes an Intake for a connection; both end with the test.
+func (n *node) stage(tb testing.TB, pc *peer.Conn) *stage {
+	tb.Helper()
+	s := &stage{tb: tb, node: n, key: n.key(tb)}
+	s.Intake = New(Config{Key: s.key, PC: pc.PeerConnection, Relay: n.relay, Log: discard()})
+	tb.Cleanup(func() {
+		s.Close()
+		_ = pc.GracefulClose()
+		s.Wait()
+	})
+	return s
+}
+
 // publish makes an Intake for what a real connection answers to an offer. It ends with the test.
 func (n *node) publish(tb testing.TB, text string) *stage {
 	tb.Helper()
@@ -146,13 +159,7 @@ func (n *node) publish(tb testing.TB, text string) *stage {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	s := &stage{tb: tb, node: n, key: n.key(tb)}
-	s.Intake = New(Config{Key: s.key, PC: pc.PeerConnection, Relay: n.relay, Log: discard()})
-	tb.Cleanup(func() {
-		s.Close()
-		_ = pc.GracefulClose()
-		s.Wait()
-	})
+	s := n.stage(tb, pc)
 	if err := s.Declare(o.Sections, answer); err != nil {
 		tb.Fatal(err)
 	}
