@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"weever/shared/testkit/planted"
 	"weever/shared/testkit/tool"
 )
 
@@ -117,7 +118,7 @@ func bootstrapFault(bin, title, arch string, machine elf.Machine) error {
 func templateFault(t *testing.T, dir, arch string) string {
 	t.Helper()
 	var text string
-	for line := range strings.Lines(read(t, filepath.Join(dir, "template.yaml"))) {
+	for line := range strings.Lines(planted.Read(t, filepath.Join(dir, "template.yaml"))) {
 		if indent := len(line) - len(strings.TrimLeft(line, " ")); indent > 0 {
 			line = line[indent:]
 		}
@@ -167,7 +168,7 @@ func halfConfigured(t *testing.T, built string) {
 // readme runs the SAM CLI as the README says, to where it asks for what a test has not: by then it has understood the command, and read the
 // template and the event.
 func readme(t *testing.T, call tool.Call, bin string) {
-	_, section, _ := strings.Cut(read(t, "../README.md"), "\n### The control API on AWS Lambda\n")
+	_, section, _ := strings.Cut(planted.Read(t, "../README.md"), "\n### The control API on AWS Lambda\n")
 	section, _, _ = strings.Cut(section, "\n### ")
 	call.Env = append(call.Env, "DOCKER_HOST=unix://"+filepath.Join(t.TempDir(), "none"))
 	asks := map[string]string{
@@ -194,7 +195,7 @@ func readme(t *testing.T, call tool.Call, bin string) {
 			t.Errorf("the README does not tell of bin/sam/%s", name)
 		}
 	}
-	tpl, err := parse(t, read(t, "../template.yaml"), nil)
+	tpl, err := parse(t, planted.Read(t, "../template.yaml"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

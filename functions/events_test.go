@@ -21,6 +21,7 @@ import (
 	"weever/shared/store"
 	"weever/shared/testkit"
 	"weever/shared/testkit/lambda"
+	"weever/shared/testkit/planted"
 	"weever/shared/testkit/tool"
 	"weever/shared/tokens"
 )
@@ -77,7 +78,7 @@ func runEvents(t *testing.T, built string) {
 		fns[title] = lambda.Start(t, filepath.Join(built, title+"Function", "bootstrap"), localEnv(t, url))
 	}
 	for _, x := range examples {
-		got := invoke(t, fns[x.function], []byte(read(t, "events/"+x.file+".json")))
+		got := invoke(t, fns[x.function], []byte(planted.Read(t, "events/"+x.file+".json")))
 		t.Logf("%s: %d %s", x.file, got.StatusCode, got.Body)
 		if !x.fits(got) {
 			t.Errorf("%s: %+v, want %d %s %s", x.file, got, x.status, x.contentType, x.body)
@@ -106,7 +107,7 @@ func runEvents(t *testing.T, built string) {
 	}
 	// An event for another function is answered otherwise than its own.
 	for _, x := range examples {
-		if x.function != "List" && x.fits(invoke(t, fns["List"], []byte(read(t, "events/"+x.file+".json")))) {
+		if x.function != "List" && x.fits(invoke(t, fns["List"], []byte(planted.Read(t, "events/"+x.file+".json")))) {
 			t.Errorf("%s: List answers for %s", x.file, x.function)
 		}
 	}
@@ -123,10 +124,10 @@ func (x example) fits(got answer) bool {
 func localEnv(t *testing.T, url string) map[string]string {
 	t.Helper()
 	var file struct{ Parameters map[string]string }
-	if err := json.Unmarshal([]byte(read(t, "local.json")), &file); err != nil {
+	if err := json.Unmarshal([]byte(planted.Read(t, "local.json")), &file); err != nil {
 		t.Fatal(err)
 	}
-	tpl, err := parse(t, read(t, "../template.yaml"), nil)
+	tpl, err := parse(t, planted.Read(t, "../template.yaml"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +179,7 @@ func checkKicked(t *testing.T, tk *tokens.Tokens, role room.Role, who room.ID, t
 // notEvents sends what a function must not take for a request. It must go on serving.
 func notEvents(t *testing.T, create *lambda.Runtime) {
 	t.Helper()
-	good := read(t, "events/create-pub.json")
+	good := planted.Read(t, "events/create-pub.json")
 	for _, m := range []struct{ name, old, planted, says string }{
 		{"an unknown version", `"version": "2.0"`, `"version": "3.0"`, "the event is not an HTTP request"},
 		{"the fields of another version", `"version": "2.0"`, `"version": "1.0"`, "the event is not an HTTP request"},
@@ -186,7 +187,7 @@ func notEvents(t *testing.T, create *lambda.Runtime) {
 		{"a body that is no base64", `"isBase64Encoded": false`, `"isBase64Encoded": true`, "its body is said to be base64 and is not"},
 		{"a wrong type", `"rawPath": "/create/pub"`, `"rawPath": 7`, "the event is not an HTTP request"},
 	} {
-		if got, err := create.Invoke([]byte(planted(t, good, m.old, m.planted))); err == nil || !strings.Contains(err.Error(), m.says) {
+		if got, err := create.Invoke([]byte(planted.In(t, good, m.old, m.planted))); err == nil || !strings.Contains(err.Error(), m.says) {
 			t.Errorf("%s: got %s, %v", m.name, got, err)
 		}
 	}
@@ -201,7 +202,7 @@ func TestEventFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tpl, err := parse(t, read(t, "../template.yaml"), nil)
+	tpl, err := parse(t, planted.Read(t, "../template.yaml"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +215,7 @@ func TestEventFiles(t *testing.T) {
 	model := samTool(t).Run(t, "sam", "local", "generate-event", "apigateway", "http-api-proxy")
 	used := map[string]bool{}
 	for _, x := range examples {
-		raw := read(t, "events/"+x.file+".json")
+		raw := planted.Read(t, "events/"+x.file+".json")
 		if err := eventFault([]byte(raw), []byte(model), x.function, routes); err != nil {
 			t.Errorf("%s: %v", x.file, err)
 		}
@@ -229,7 +230,7 @@ func TestEventFiles(t *testing.T) {
 			t.Errorf("%s: no example is about it", wanted)
 		}
 	}
-	good := read(t, "events/kick-pub.json")
+	good := planted.Read(t, "events/kick-pub.json")
 	for _, m := range []struct{ old, planted, says string }{
 		{`"version": "2.0"`, `"version": "1.0"`, "version"},
 		{`"rawPath"`, `"rawpath"`, "rawpath"},
@@ -241,7 +242,7 @@ func TestEventFiles(t *testing.T) {
 		{`"routeKey": "DELETE /pub/{room}/{id}"`, `"routeKey": "DELETE /pub/{room}"`, "is no route of Kick"},
 		{`"room": "lobby"`, `"rom": "lobby"`, "rawPath"},
 	} {
-		if err := eventFault([]byte(planted(t, good, m.old, m.planted)), []byte(model), "Kick", routes); err == nil || !strings.Contains(err.Error(), m.says) {
+		if err := eventFault([]byte(planted.In(t, good, m.old, m.planted)), []byte(model), "Kick", routes); err == nil || !strings.Contains(err.Error(), m.says) {
 			t.Errorf("%s: got %v", m.planted, err)
 		}
 	}

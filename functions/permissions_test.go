@@ -8,11 +8,13 @@ import (
 	"testing"
 
 	"github.com/awslabs/goformation/v7/cloudformation"
+
+	"weever/shared/testkit/planted"
 )
 
 // What no linter asks for: who may call, what the functions may do, what is watched and how long things are kept.
 func TestTemplateIsSafe(t *testing.T) {
-	text := read(t, "../template.yaml")
+	text := planted.Read(t, "../template.yaml")
 	for name, params := range map[string]map[string]any{"outside a VPC, nobody told": nil, "inside, with a topic": whole} {
 		t.Run(name, func(t *testing.T) {
 			if got := faults(t, text, params); len(got) > 0 {
@@ -40,7 +42,7 @@ func TestTemplateIsSafe(t *testing.T) {
 		"a VPC without permission":      {"ManagedPolicyArns: [!If [InVpc, !Ref NetworkPolicy, !Ref \"AWS::NoValue\"]]", "ManagedPolicyArns: []", "CreateRole: managed policies"},
 	}
 	for name, m := range mistakes {
-		if got := strings.Join(faults(t, planted(t, text, m.old, m.mistake), whole), "\n"); !strings.Contains(got, m.says) {
+		if got := strings.Join(faults(t, planted.In(t, text, m.old, m.mistake), whole), "\n"); !strings.Contains(got, m.says) {
 			t.Errorf("%s: got %q", name, got)
 		}
 	}

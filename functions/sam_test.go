@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"weever/shared/testkit/planted"
 	"weever/shared/testkit/tool"
 )
 
@@ -37,7 +38,7 @@ type mistake struct{ name, old, planted, says string }
 
 func TestTemplateBySAM(t *testing.T) {
 	call := samTool(t)
-	text := read(t, "../template.yaml")
+	text := planted.Read(t, "../template.yaml")
 	validate := []string{"validate", "--lint", "--template"}
 	call.Run(t, "sam", append(validate, write(t, call, "template.yaml", text))...)
 	for _, m := range []mistake{
@@ -45,7 +46,7 @@ func TestTemplateBySAM(t *testing.T) {
 		{"an unknown property of a function", "      FunctionName:", "      FunctionNam:", "'FunctionNam' was unexpected"},
 		{"a resource that there is not", "AWS::Serverless::HttpApi", "AWS::Serverless::HttpAPI", "HttpAPI' does not exist"},
 	} {
-		path := write(t, call, "planted.yaml", planted(t, text, m.old, m.planted))
+		path := write(t, call, "planted.yaml", planted.In(t, text, m.old, m.planted))
 		if got := call.Refused(t, "sam", append(validate, path)...); !strings.Contains(got, m.says) {
 			t.Errorf("%s: sam says\n%s", m.name, got)
 		}
@@ -55,7 +56,7 @@ func TestTemplateBySAM(t *testing.T) {
 
 func TestTemplateByLint(t *testing.T) {
 	call := samTool(t)
-	text := read(t, "../template.yaml")
+	text := planted.Read(t, "../template.yaml")
 	strict := []string{"--format", "parseable", "--non-zero-exit-code", "informational"}
 	call.Run(t, "cfn-lint", append(strict, write(t, call, "template.yaml", text))...)
 	mistakes := []mistake{
@@ -71,7 +72,7 @@ func TestTemplateByLint(t *testing.T) {
 		{"a rule about no parameter", "!And [!Equals [!Ref SubnetIds", "!And [!Equals [!Ref Subnets", "'Subnets' is not one of"},
 	}
 	for i, m := range mistakes {
-		strict = append(strict, write(t, call, strconv.Itoa(i)+".yaml", planted(t, text, m.old, m.planted)))
+		strict = append(strict, write(t, call, strconv.Itoa(i)+".yaml", planted.In(t, text, m.old, m.planted)))
 	}
 	// One run for all: a line for each finding, which begins with the file's name.
 	lines := strings.Split(call.Refused(t, "cfn-lint", strict...), "\n")
@@ -89,9 +90,7 @@ func TestTemplateByLint(t *testing.T) {
 func write(t *testing.T, call tool.Call, name, text string) string {
 	t.Helper()
 	path := filepath.Join(call.Dir, name)
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	planted.Write(t, path, text)
 	return path
 }
 

@@ -3,7 +3,6 @@ package functions_test
 import (
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -17,6 +16,7 @@ import (
 	"weever/shared/controlapi"
 	"weever/shared/redisdb/redisdbtest"
 	"weever/shared/store"
+	"weever/shared/testkit/planted"
 	"weever/shared/testkit/tool"
 	"weever/shared/tokens"
 )
@@ -40,7 +40,7 @@ var differs = []struct{ has, gets string }{
 func parse(t *testing.T, text string, params map[string]any) (*cloudformation.Template, error) {
 	t.Helper()
 	for _, n := range differs {
-		text = planted(t, text, n.has, n.gets)
+		text = planted.In(t, text, n.has, n.gets)
 	}
 	return goformation.ParseYAMLWithOptions([]byte(text), &intrinsics.ProcessorOptions{
 		EvaluateConditions: true,
@@ -57,17 +57,8 @@ func parse(t *testing.T, text string, params map[string]any) (*cloudformation.Te
 	})
 }
 
-// planted is text with one mistake in it.
-func planted(t *testing.T, text, old, mistake string) string {
-	t.Helper()
-	if !strings.Contains(text, old) {
-		t.Fatalf("this is no longer there, so nothing can be planted in its place:\n%s", old)
-	}
-	return strings.Replace(text, old, mistake, 1)
-}
-
 func TestTemplateByGoformation(t *testing.T) {
-	text := read(t, "../template.yaml")
+	text := planted.Read(t, "../template.yaml")
 	if _, err := parse(t, text, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +76,7 @@ func TestTemplateByGoformation(t *testing.T) {
 		"brackets that are not closed": {"Architectures: [!Ref Architecture]", "Architectures: [!Ref Architecture", "YAML"},
 	}
 	for name, m := range mistakes {
-		if _, err := parse(t, planted(t, text, m.old, m.mistake), nil); err == nil || !strings.Contains(err.Error(), m.says) {
+		if _, err := parse(t, planted.In(t, text, m.old, m.mistake), nil); err == nil || !strings.Contains(err.Error(), m.says) {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
@@ -96,7 +87,7 @@ func TestTemplateByGoformation(t *testing.T) {
 // The gateway passes on what the template names and the functions serve what their mains name: a route in one of them alone is one that
 // nobody can call, or one that answers 404.
 func TestTemplateRoutesWhatTheFunctionsServe(t *testing.T) {
-	text := read(t, "../template.yaml")
+	text := planted.Read(t, "../template.yaml")
 	if got := wrongRoutes(t, text); len(got) > 0 {
 		t.Error(strings.Join(got, "\n"))
 	}
@@ -111,7 +102,7 @@ func TestTemplateRoutesWhatTheFunctionsServe(t *testing.T) {
 		{"${Architecture}/kick/", "${Architecture}/list/", "Kick: CodeUri"},
 		{"${Architecture}/kick/", "arm64/kick/", "Kick: CodeUri"},
 	} {
-		if got := strings.Join(wrongRoutes(t, planted(t, text, m.old, m.mistake)), "\n"); !strings.Contains(got, m.says) {
+		if got := strings.Join(wrongRoutes(t, planted.In(t, text, m.old, m.mistake)), "\n"); !strings.Contains(got, m.says) {
 			t.Errorf("%s: got %q", m.mistake, got)
 		}
 	}
@@ -132,7 +123,7 @@ func wrongRoutes(t *testing.T, template string) (wrong []string) {
 	parts := map[string]controlapi.Routes{"Create": controlapi.Create, "List": controlapi.List, "Kick": controlapi.Kick}
 	for _, title := range functions {
 		name := strings.ToLower(title)
-		if main := read(t, name+"/main.go"); !strings.Contains(main, "controlapi."+title+"}") {
+		if main := planted.Read(t, name+"/main.go"); !strings.Contains(main, "controlapi."+title+"}") {
 			t.Errorf("functions/%s does not serve controlapi.%s", name, title)
 		}
 		fn := function(t, tpl, title)
@@ -177,7 +168,7 @@ func function(t *testing.T, tpl *cloudformation.Template, title string) *serverl
 
 // What CloudFormation refuses before it makes anything, and with a sentence of ours.
 func TestTemplateParameters(t *testing.T) {
-	tpl, err := parse(t, read(t, "../template.yaml"), nil)
+	tpl, err := parse(t, planted.Read(t, "../template.yaml"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,13 +222,4 @@ func allows(p cloudformation.Parameter, value string) bool {
 		}
 	}
 	return p.AllowedValues == nil && p.AllowedPattern != nil && regexp.MustCompile(*p.AllowedPattern).MatchString(value)
-}
-
-func read(t *testing.T, path string) string {
-	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
 }

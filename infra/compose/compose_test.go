@@ -10,17 +10,14 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 
+	"weever/shared/testkit/planted"
 	"weever/shared/testkit/tool"
 )
 
 // flags are the variables that mediad knows: the README's table, which is made from the code and tested against it.
 func flags(t *testing.T) []string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, table, _ := strings.Cut(string(text), "<!-- config:begin -->")
+	_, table, _ := strings.Cut(planted.Read(t, filepath.Join("..", "..", "README.md")), "<!-- config:begin -->")
 	table, _, _ = strings.Cut(table, "<!-- config:end -->")
 	names := regexp.MustCompile("WEEVER_[A-Z_]+").FindAllString(table, -1)
 	if len(names) < 40 {

@@ -16,6 +16,7 @@ import (
 	"github.com/compose-spec/compose-go/v2/cli"
 	"github.com/compose-spec/compose-go/v2/types"
 
+	"weever/shared/testkit/planted"
 	"weever/shared/testkit/tool"
 )
 
@@ -46,47 +47,30 @@ func mustLoad(t *testing.T, file string, env ...string) *types.Project {
 // mutated is a copy of a file, in a copy of its place, with a piece of its text replaced.
 func mutated(t *testing.T, file, old, next string) string {
 	t.Helper()
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !strings.Contains(string(text), old) {
-		t.Fatalf("%s does not say %q", file, old)
-	}
+	text := planted.In(t, planted.Read(t, file), old, next)
 	dir := t.TempDir()
 	root, err := tool.Root()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, at := range map[string]string{"infra": filepath.Join(dir, "infra"), "LICENSE": filepath.Join(dir, "LICENSE")} {
-		if name == "infra" {
-			err = os.CopyFS(at, os.DirFS(filepath.Join(root, name)))
-		} else {
-			err = os.WriteFile(at, nil, 0o600)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	out := filepath.Join(dir, "infra", "compose", file)
-	if err := os.WriteFile(out, []byte(strings.Replace(string(text), old, next, 1)), 0o600); err != nil {
+	if err := os.CopyFS(filepath.Join(dir, "infra"), os.DirFS(filepath.Join(root, "infra"))); err != nil {
 		t.Fatal(err)
 	}
+	planted.Write(t, filepath.Join(dir, "LICENSE"), "") // the Dockerfile takes it
+	out := filepath.Join(dir, "infra", "compose", file)
+	planted.Write(t, out, text)
 	return out
 }
 
 // required is the version of a module in the go.mod of a tool.
 func required(t *testing.T, name, module string) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("..", "..", ".ci", "tools", name, "go.mod"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := regexp.MustCompile(`(?m)\b` + regexp.QuoteMeta(module) + ` (v\S+)$`).FindSubmatch(text)
+	text := planted.Read(t, filepath.Join("..", "..", ".ci", "tools", name, "go.mod"))
+	m := regexp.MustCompile(`(?m)\b` + regexp.QuoteMeta(module) + ` (v\S+)$`).FindStringSubmatch(text)
 	if m == nil {
 		t.Fatalf("%s does not require %s", name, module)
 	}
-	return string(m[1])
+	return m[1]
 }
 
 // version of a module that the tests were built with.

@@ -11,13 +11,14 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"weever/shared/testkit/netns"
+	"weever/shared/testkit/planted"
 	"weever/shared/testkit/proc"
 	"weever/shared/testkit/tool"
 )
 
 // The backends for trying it out are manifests of no chart; their programs take the arguments and listen where the Services lead.
 func TestBackendsForTrying(t *testing.T) {
-	m := accepted(t, read(t, "test-cluster/backends.yaml"))
+	m := accepted(t, planted.Read(t, "test-cluster/backends.yaml"))
 	if len(m.Objects) != 4 || len(m.Forbidden) != 0 {
 		t.Errorf("%d objects, forbidden is %v", len(m.Objects), m.Forbidden)
 	}

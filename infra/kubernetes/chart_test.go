@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"weever/shared/testkit/planted"
 	"weever/shared/testkit/tool"
 )
 
@@ -116,7 +117,7 @@ func TestNamesOfReleases(t *testing.T) {
 // The operator gets all alerts of infra/prometheus, untouched by Helm, whose braces look the same.
 func TestAlerts(t *testing.T) {
 	m := accepted(t, template(t, chart, with("-f", "weever/examples/load-balancer.yaml")...))
-	shipped := read(t, "../prometheus/alerts.yml")
+	shipped := planted.Read(t, "../prometheus/alerts.yml")
 	rules := 0
 	for _, g := range spec[prometheusRule](t, m.all("PrometheusRule")[0]).Groups {
 		for _, r := range g.Rules {
@@ -151,7 +152,7 @@ func TestPackage(t *testing.T) {
 func TestImageIsForTheChart(t *testing.T) {
 	d := accepted(t, template(t, chart, least...)).deployment(t)
 	as, helper := d.Template.Spec.SecurityContext, d.mediad(t).Lifecycle.PreStop.Exec.Command[0]
-	image := read(t, "../compose/Dockerfile")
+	image := planted.Read(t, "../compose/Dockerfile")
 	for _, want := range []string{
 		fmt.Sprintf("USER %d:%d\n", as.RunAsUser, as.RunAsGroup),
 		"-o /out" + entrypoint + " ./mediad\n", "-o /out" + helper + " ./infra/compose/helper\n", "COPY --from=build /out/usr /usr\n", `ENTRYPOINT ["` + entrypoint + `"]`,

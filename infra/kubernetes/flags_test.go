@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"weever/shared/testkit/planted"
 	"weever/shared/testkit/tool"
 )
 
@@ -84,7 +85,7 @@ func TestConfigKnowsEveryFlag(t *testing.T) {
 			Config struct{ Properties map[string]any }
 		}
 	}
-	if err := json.Unmarshal([]byte(read(t, "weever/values.schema.json")), &schema); err != nil {
+	if err := json.Unmarshal([]byte(planted.Read(t, "weever/values.schema.json")), &schema); err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range flags {
@@ -109,7 +110,7 @@ func TestValuesArrive(t *testing.T) {
 		"redis": "rediss://u:p@redis.example:6379/1", "nats": "tls://u:p@a.example,tls://u:p@b.example", "admin-token": "token", "nats-creds": "c",
 		"nats-ca": "c", "nats-cert": "c", "nats-key": "c", "jwt-secret": strings.Repeat("s", 32), "turn-secret": "s",
 	} {
-		write(t, filepath.Join(secret, path), text)
+		planted.Write(t, filepath.Join(secret, path), text)
 	}
 	config := `config={"auth":true,"no-auth":false,"jwks-url":"https://keys.example/jwks.json","jwt-audience":"a","jwt-issuer":"i",` +
 		`"cors-domain":["a.example","b.example"],"trusted-proxies":["10.0.0.0/8","192.0.2.1"],"rate-limit":"100/s,9000/s","max-sessions-per-ip":1000000,` +

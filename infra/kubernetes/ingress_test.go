@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"weever/shared/testkit/planted"
 	"weever/shared/testkit/proc"
 	"weever/shared/testkit/tool"
 )
@@ -43,7 +44,7 @@ func (l *lab) nginx(t *testing.T, more string, pods ...*running) (url string) {
 		servers += "server " + p.addr() + ":" + p.number("public") + " max_fails=0;\n"
 	}
 	conf := filepath.Join(dir, "nginx.conf")
-	write(t, conf, `daemon off; master_process off; pid `+dir+`/pid; error_log stderr notice;
+	planted.Write(t, conf, `daemon off; master_process off; pid `+dir+`/pid; error_log stderr notice;
 events {}
 http {
 	access_log off; client_body_temp_path `+dir+`/body; proxy_temp_path `+dir+`/proxy; fastcgi_temp_path `+dir+`/f; uwsgi_temp_path `+dir+`/u; scgi_temp_path `+dir+`/s;

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"weever/shared/testkit/planted"
 	"weever/shared/testkit/tool"
 )
 
@@ -125,7 +126,7 @@ func copyOfChart(t *testing.T) string {
 		if err != nil {
 			return err
 		}
-		write(t, filepath.Join(dir, name), string(text))
+		planted.Write(t, filepath.Join(dir, name), string(text))
 		return nil
 	})
 	if err != nil {
@@ -139,31 +140,8 @@ func replacing(t *testing.T, file, wrong, right string) string {
 	t.Helper()
 	dir := copyOfChart(t)
 	path := filepath.Join(dir, file)
-	text := read(t, path)
-	if !strings.Contains(text, right) {
-		t.Fatalf("the mistake cannot be planted: %s has no %q", file, right)
-	}
-	write(t, path, strings.ReplaceAll(text, right, wrong))
+	planted.Write(t, path, planted.Everywhere(t, planted.Read(t, path), right, wrong))
 	return dir
-}
-
-func write(t *testing.T, path, text string) {
-	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func read(t *testing.T, file string) string {
-	t.Helper()
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
 }
 
 func join(words []string) string { return strings.Join(words, ", ") }

@@ -22,6 +22,7 @@ import (
 	"weever/shared/eventually"
 	"weever/shared/testkit"
 	"weever/shared/testkit/netns"
+	"weever/shared/testkit/planted"
 	"weever/shared/testkit/proc"
 	"weever/shared/testkit/tool"
 )
@@ -217,7 +218,7 @@ func (p *running) listensAsDeclared() {
 		want = append(want, fmt.Sprintf("%s %d", strings.ToLower(port.Protocol), port.ContainerPort))
 	}
 	for _, table := range []struct{ file, protocol, listening string }{{"tcp", "tcp", "0A"}, {"tcp6", "tcp", "0A"}, {"udp", "udp", "07"}, {"udp6", "udp", "07"}} {
-		text := read(t, "/proc/"+strconv.Itoa(p.cmd.Process.Pid)+"/net/"+table.file)
+		text := planted.Read(t, "/proc/"+strconv.Itoa(p.cmd.Process.Pid)+"/net/"+table.file)
 		for _, line := range strings.Split(text, "\n")[1:] {
 			f := strings.Fields(line)
 			if len(f) < 4 || f[3] != table.listening {
@@ -243,7 +244,7 @@ func (p *running) keepsSecrets() {
 	t := p.k.t
 	t.Helper()
 	for _, file := range []string{"cmdline", "environ"} {
-		text := read(t, "/proc/"+strconv.Itoa(p.cmd.Process.Pid)+"/"+file)
+		text := planted.Read(t, "/proc/"+strconv.Itoa(p.cmd.Process.Pid)+"/"+file)
 		for key, value := range p.k.secrets["weever"] {
 			if strings.Contains(text, strings.TrimSpace(value)) {
 				t.Errorf("%s is in the process's %s", key, file)

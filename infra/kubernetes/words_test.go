@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"weever/shared/testkit/planted"
 	"weever/shared/testkit/tool"
 )
 
@@ -16,7 +17,7 @@ import (
 func notes(t *testing.T, args ...string) string {
 	t.Helper()
 	dir := copyOfChart(t)
-	write(t, filepath.Join(dir, "templates", "notes.yaml"), `notes: {{ include "weever.notes" . | toJson }}`)
+	planted.Write(t, filepath.Join(dir, "templates", "notes.yaml"), `notes: {{ include "weever.notes" . | toJson }}`)
 	out := template(t, dir, append(args, "--show-only", "templates/notes.yaml")...)
 	_, line, _ := strings.Cut(out, "notes: ")
 	var text string
@@ -82,7 +83,7 @@ func TestReadme(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, section, _ := strings.Cut(read(t, filepath.Join(root, "README.md")), "\n### Kubernetes\n")
+	_, section, _ := strings.Cut(planted.Read(t, filepath.Join(root, "README.md")), "\n### Kubernetes\n")
 	section, _, _ = strings.Cut(section, "\n#")
 	here := tool.Call{Dir: root, Env: []string{"PATH=" + filepath.Join(root, "bin", "tools") + ":" + os.Getenv("PATH")}}
 	var secret struct {
@@ -95,7 +96,7 @@ func TestReadme(t *testing.T) {
 			switch words := strings.Fields(command); {
 			case words[0] == "docker", strings.HasPrefix(command, "kubectl label namespace"): // these need Docker and a cluster
 			case strings.HasPrefix(command, "kubectl apply"):
-				accepted(t, read(t, filepath.Join(root, words[len(words)-1])))
+				accepted(t, planted.Read(t, filepath.Join(root, words[len(words)-1])))
 			case strings.HasPrefix(command, "kubectl create namespace"):
 				here.Run(t, "sh", "-c", command+" --dry-run=client --output=json")
 			case strings.HasPrefix(command, "kubectl create secret"):

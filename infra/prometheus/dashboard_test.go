@@ -11,6 +11,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"weever/shared/testkit/planted"
 	"weever/shared/testkit/tool"
 )
 
@@ -111,7 +112,7 @@ func (d dashboard) flaws(s *server, words vocabulary) (list []string) {
 }
 
 func TestDashboard(t *testing.T) {
-	s, words, text := startParser(t), ofNodes(t), read(t, dashboardFile)
+	s, words, text := startParser(t), ofNodes(t), planted.Read(t, dashboardFile)
 	d := parseDashboard(t, text)
 	for _, f := range d.flaws(s, words) {
 		t.Error(f)
@@ -132,7 +133,7 @@ func TestDashboard(t *testing.T) {
 		}
 	}
 	file := filepath.Join(t.TempDir(), "rules.yml")
-	write(t, file, rules.String())
+	planted.Write(t, file, rules.String())
 	tool.Call{}.Run(t, "promtool", "check", "rules", file)
 	for name := range words.listed { // what a node shows and the dashboard does not
 		if !used[name] && !slices.Contains(unshown, name) {
@@ -151,7 +152,7 @@ var unshown = []string{
 
 // Each kind of mistake in a dashboard is found.
 func TestWrongDashboardsAreFound(t *testing.T) {
-	s, words, text := startParser(t), ofNodes(t), read(t, dashboardFile)
+	s, words, text := startParser(t), ofNodes(t), planted.Read(t, dashboardFile)
 	for _, c := range []struct{ old, new, want string }{
 		{"weever_rtp_sent_packets_total", "weever_rtp_sent_packet_total", "no node shows the metric"},
 		{"by (role, state)", "by (role, stat)", "there is no label stat"},
@@ -167,7 +168,7 @@ func TestWrongDashboardsAreFound(t *testing.T) {
       "gridPos"`, "does not ask the chosen data source"},
 		{`instance=~\"$node\"`, `instance=~\".*\"`, "whatever is chosen"},
 	} {
-		found := parseDashboard(t, replaced(t, text, c.old, c.new)).flaws(s, words)
+		found := parseDashboard(t, planted.In(t, text, c.old, c.new)).flaws(s, words)
 		if !strings.Contains(strings.Join(found, "\n"), c.want) {
 			t.Errorf("%q for %q: found %q, not %q", c.new, c.old, found, c.want)
 		}
@@ -180,20 +181,20 @@ func TestGrafanaKnowsEverySetting(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, dir := read(t, dashboardFile), t.TempDir()
+	text, dir := planted.Read(t, dashboardFile), t.TempDir()
 	files := map[string]string{
 		"right": text,
-		"field": replaced(t, text, `"fillOpacity"`, `"fillOpacty"`),
-		"unit":  replaced(t, text, `"unit": "pps"`, `"units": "pps"`),
-		"type":  replaced(t, text, `"type": "stat"`, `"type": "stats"`),
-		"value": replaced(t, text, `"displayMode": "list"`, `"displayMode": "lists"`),
-		"grid":  replaced(t, text, `"gridPos": {"h": 7`, `"gridPos": {"height": 7`),
-		"query": replaced(t, text, `"expr":`, `"expression":`),
+		"field": planted.In(t, text, `"fillOpacity"`, `"fillOpacty"`),
+		"unit":  planted.In(t, text, `"unit": "pps"`, `"units": "pps"`),
+		"type":  planted.In(t, text, `"type": "stat"`, `"type": "stats"`),
+		"value": planted.In(t, text, `"displayMode": "list"`, `"displayMode": "lists"`),
+		"grid":  planted.In(t, text, `"gridPos": {"h": 7`, `"gridPos": {"height": 7`),
+		"query": planted.In(t, text, `"expr":`, `"expression":`),
 	}
 	args := []string{"--noEmit", "--strict", "--skipLibCheck", "--target", "es2022", "--module", "esnext", "--moduleResolution", "bundler"}
 	for name, dashboard := range files {
 		file := filepath.Join(dir, name+".ts")
-		write(t, file, fmt.Sprintf("import type { Weever } from %q;\nexport const dashboard: Weever = %s;\n", filepath.Join(root, ".ci/tools/grafana/dashboard"), dashboard))
+		planted.Write(t, file, fmt.Sprintf("import type { Weever } from %q;\nexport const dashboard: Weever = %s;\n", filepath.Join(root, ".ci/tools/grafana/dashboard"), dashboard))
 		args = append(args, file)
 	}
 	out := tool.Call{Dir: dir}.Refused(t, filepath.Join(root, ".ci/tools/site/node_modules/.bin/tsc"), args...)
@@ -203,7 +204,7 @@ func TestGrafanaKnowsEverySetting(t *testing.T) {
 		}
 	}
 	var pkg struct{ DevDependencies map[string]string }
-	if err := json.Unmarshal([]byte(read(t, filepath.Join(root, ".ci/tools/grafana/package.json"))), &pkg); err != nil {
+	if err := json.Unmarshal([]byte(planted.Read(t, filepath.Join(root, ".ci/tools/grafana/package.json"))), &pkg); err != nil {
 		t.Fatal(err)
 	}
 	tool.Checked(t, "Grafana's schema", pkg.DevDependencies["@grafana/schema"], "the dashboard's settings, by type")
@@ -230,14 +231,14 @@ func TestProvisioning(t *testing.T) {
 		}
 	}
 	for file, into := range map[string]any{"datasources/prometheus.yaml": &sources, "dashboards/weever.yaml": &boards} {
-		d := yaml.NewDecoder(strings.NewReader(read(t, "../grafana/provisioning/"+file)))
+		d := yaml.NewDecoder(strings.NewReader(planted.Read(t, "../grafana/provisioning/"+file)))
 		d.KnownFields(true)
 		if err := d.Decode(into); err != nil {
 			t.Errorf("%s: %v", file, err)
 		}
 	}
 	if len(sources.Datasources) != 1 || sources.Datasources[0].Type != "prometheus" || !sources.Datasources[0].IsDefault ||
-		!strings.Contains(read(t, configFile), "scrape_interval: "+sources.Datasources[0].JSONData["timeInterval"]+"\n") {
+		!strings.Contains(planted.Read(t, configFile), "scrape_interval: "+sources.Datasources[0].JSONData["timeInterval"]+"\n") {
 		t.Errorf("the data source is %+v", sources)
 	}
 	if len(boards.Providers) != 1 || boards.Providers[0].Options["path"] != "/var/lib/grafana/dashboards" {

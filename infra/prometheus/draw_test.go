@@ -17,6 +17,7 @@ import (
 
 	"weever/shared/eventually"
 	"weever/shared/testkit/chromium"
+	"weever/shared/testkit/planted"
 )
 
 // curve is one line of a panel.
@@ -65,7 +66,7 @@ func (s *server) draw(t *testing.T, text string, d dashboard) {
 	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/" {
 			w.Header().Set("Content-Type", "text/html; charset=utf-8")
-			_, _ = fmt.Fprintf(w, "<!doctype html><meta charset=utf-8><body><script>const board = %s, data = %s;\n%s</script>", text, curves, read(t, "testdata/draw.js"))
+			_, _ = fmt.Fprintf(w, "<!doctype html><meta charset=utf-8><body><script>const board = %s, data = %s;\n%s</script>", text, curves, planted.Read(t, "testdata/draw.js"))
 			return
 		}
 		http.NotFound(w, r)
@@ -84,5 +85,5 @@ func (s *server) draw(t *testing.T, text string, d dashboard) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(t, filepath.Join(folder, "dashboard.png"), string(picture))
+	planted.Write(t, filepath.Join(folder, "dashboard.png"), string(picture))
 }

@@ -8,13 +8,14 @@ import (
 	"testing"
 
 	"weever/shared/eventually"
+	"weever/shared/testkit/planted"
 	"weever/shared/testkit/tool"
 )
 
 // live gives the shipped configuration other addresses, and looks each second, to be quick.
 func (c *cluster) live(t testing.TB, addr string) string {
 	t.Helper()
-	text := read(t, configFile)
+	text := planted.Read(t, configFile)
 	for _, r := range [][2]string{
 		{"server: consul:8500", "server: " + c.consul},
 		{"${1}:9443", "${1}:" + c.privatePort},
@@ -23,7 +24,7 @@ func (c *cluster) live(t testing.TB, addr string) string {
 		{"evaluation_interval: 15s", "evaluation_interval: 1s"},
 		{"refresh_interval: 10s", "refresh_interval: 1s"},
 	} {
-		text = replaced(t, text, r[0], r[1])
+		text = planted.In(t, text, r[0], r[1])
 	}
 	return text
 }
@@ -32,11 +33,11 @@ func (c *cluster) live(t testing.TB, addr string) string {
 // admin token that is wrong are seen.
 func TestLive(t *testing.T) {
 	c := startCluster(t)
-	write(t, filepath.Join(c.dir, alertsFile), read(t, alertsFile))
+	planted.Write(t, filepath.Join(c.dir, alertsFile), planted.Read(t, alertsFile))
 	s := startServer(t, c.dir, func(addr string) string { return c.live(t, addr) })
 	eventually.Nil(t, patience, "both nodes", func() error { return s.instances(2, "node-1", "node-2") })
 
-	text := read(t, dashboardFile)
+	text := planted.Read(t, dashboardFile)
 	d := parseDashboard(t, text)
 	total := 0
 	for _, p := range d.Panels {
@@ -51,7 +52,7 @@ func TestLive(t *testing.T) {
 			})
 		}
 	}
-	s.healthy(t, len(alerts(t, read(t, alertsFile))))
+	s.healthy(t, len(alerts(t, planted.Read(t, alertsFile))))
 	s.draw(t, text, d)
 	c.stop()
 	tool.Checked(t, "prometheus", version(t, "prometheus"), fmt.Sprintf("prometheus.yml with Consul and two nodes under load: data for %d expressions of the dashboard", total))
@@ -64,7 +65,7 @@ func TestLive(t *testing.T) {
 		}
 		return err
 	})
-	write(t, filepath.Join(c.dir, "admin-token"), "another")
+	planted.Write(t, filepath.Join(c.dir, "admin-token"), "another")
 	eventually.Nil(t, patience, "the refusal of a wrong token", func() error { return s.instances(0) })
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"weever/shared/eventually"
 	"weever/shared/testkit"
+	"weever/shared/testkit/planted"
 	"weever/shared/testkit/proc"
 	"weever/shared/testkit/tool"
 )
@@ -66,7 +67,7 @@ func TestMain(m *testing.M) {
 func startCluster(t testing.TB) *cluster {
 	t.Helper()
 	c := &cluster{dir: t.TempDir(), consul: strings.TrimPrefix(testkit.Consul(t), "http://"), privatePort: proc.FreePort(t, "127.0.0.1")}
-	write(t, filepath.Join(c.dir, "admin-token"), adminToken)
+	planted.Write(t, filepath.Join(c.dir, "admin-token"), adminToken)
 	redis, nats := testkit.Redis(t), testkit.NATS(t)
 	for i, host := range []string{"127.0.0.1", "127.0.0.2"} {
 		c.nodes = append(c.nodes, c.start(t, fmt.Sprintf("node-%d", i+1), host, "--redis="+redis, "--nats="+nats))

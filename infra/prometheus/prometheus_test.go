@@ -9,12 +9,12 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"weever/shared/testkit/planted"
 	"weever/shared/testkit/proc"
 	"weever/shared/testkit/tool"
 )
@@ -45,7 +45,7 @@ func startServer(t testing.TB, dir string, config func(addr string) string) *ser
 	for range 3 {
 		s := &server{t: t, addr: "127.0.0.1:" + proc.FreePort(t, "127.0.0.1")}
 		file := filepath.Join(dir, configFile)
-		write(t, file, config(s.addr))
+		planted.Write(t, file, config(s.addr))
 		err = p.Run(exec.Command(bin, "--config.file", file, "--storage.tsdb.path", filepath.Join(t.TempDir(), "data"),
 			"--web.listen-address", s.addr), "Server is ready to receive web requests", proc.StartLimit)
 		if err == nil {
@@ -100,22 +100,6 @@ func (s *server) query(expr string) ([]sample, error) {
 	var data struct{ Result []sample }
 	err := s.ask("query", url.Values{"query": {expr}}, &data)
 	return data.Result, err
-}
-
-func read(t testing.TB, file string) string {
-	t.Helper()
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
-}
-
-func write(t testing.TB, file, text string) {
-	t.Helper()
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // version is that of a tool which is written in Go.

@@ -10,6 +10,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"weever/shared/testkit/planted"
 	"weever/shared/testkit/tool"
 )
 
@@ -66,8 +67,8 @@ func flaws(s *server, words vocabulary, readme string, r rule) (list []string) {
 }
 
 func TestAlerts(t *testing.T) {
-	s, words, readme := startParser(t), ofNodes(t), read(t, "README.md")
-	text := read(t, alertsFile)
+	s, words, readme := startParser(t), ofNodes(t), planted.Read(t, "README.md")
+	text := planted.Read(t, alertsFile)
 	tool.Call{}.Run(t, "promtool", "check", "rules", "--lint=all", "--lint-fatal", alertsFile)
 	list := alerts(t, text)
 	if len(list) == 0 || len(list) > 15 {
@@ -88,8 +89,8 @@ func TestAlerts(t *testing.T) {
 
 // Each kind of mistake in an alert is found.
 func TestWrongAlertsAreFound(t *testing.T) {
-	s, words, readme := startParser(t), ofNodes(t), read(t, "README.md")
-	text := read(t, alertsFile)
+	s, words, readme := startParser(t), ofNodes(t), planted.Read(t, "README.md")
+	text := planted.Read(t, alertsFile)
 	for _, c := range []struct{ old, new, want string }{
 		{"weever_fence_cuts_total", "weever_fence_cut_total", "no node shows the metric"},
 		{`reason="not_connected"`, `reason="not_connecting"`, "is never"},
@@ -101,7 +102,7 @@ func TestWrongAlertsAreFound(t *testing.T) {
 		{"alert: WeeverDrainStuck", "alert: WeeverDrainStuk", "README.md has no section"},
 	} {
 		var found []string
-		for _, r := range alerts(t, replaced(t, text, c.old, c.new)) {
+		for _, r := range alerts(t, planted.In(t, text, c.old, c.new)) {
 			found = append(found, flaws(s, words, readme, r)...)
 		}
 		if !strings.Contains(strings.Join(found, "\n"), c.want) {
@@ -109,30 +110,21 @@ func TestWrongAlertsAreFound(t *testing.T) {
 		}
 	}
 	broken := filepath.Join(t.TempDir(), alertsFile)
-	write(t, broken, replaced(t, text, "weever_draining == 1 and", "weever_draining == 1 &&"))
+	planted.Write(t, broken, planted.In(t, text, "weever_draining == 1 and", "weever_draining == 1 &&"))
 	if out := (tool.Call{}).Refused(t, "promtool", "check", "rules", broken); !strings.Contains(out, "WeeverDrainStuck") {
 		t.Errorf("promtool does not name the alert: %s", out)
 	}
 }
 
-// replaced replaces what must be there, once.
-func replaced(t testing.TB, text, from, to string) string {
-	t.Helper()
-	if !strings.Contains(text, from) {
-		t.Fatalf("there is no %q to replace", from)
-	}
-	return strings.Replace(text, from, to, 1)
-}
-
 // Each alert fires when its test says so, and is silent when it says so; the tests notice one that never fires, or always.
 func TestAlertsFire(t *testing.T) {
 	tool.Call{}.Run(t, "promtool", "test", "rules", testsFile)
-	text, tests := read(t, alertsFile), read(t, testsFile)
+	text, tests := planted.Read(t, alertsFile), planted.Read(t, testsFile)
 	list := alerts(t, text)
 	for name, expr := range map[string]string{"never": "vector(1) == 0", "always": `label_replace(vector(1), "never", "there", "", "")`} {
 		dir := t.TempDir()
-		write(t, filepath.Join(dir, alertsFile), withExpr(t, text, expr))
-		write(t, filepath.Join(dir, testsFile), tests)
+		planted.Write(t, filepath.Join(dir, alertsFile), withExpr(t, text, expr))
+		planted.Write(t, filepath.Join(dir, testsFile), tests)
 		out := tool.Call{Dir: dir}.Refused(t, "promtool", "test", "rules", testsFile)
 		for _, r := range list {
 			if !strings.Contains(out, r.Alert) {
@@ -170,14 +162,14 @@ func withExpr(t testing.TB, text, expr string) string {
 func TestConfiguration(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{configFile, alertsFile} {
-		write(t, filepath.Join(dir, name), read(t, name))
+		planted.Write(t, filepath.Join(dir, name), planted.Read(t, name))
 	}
 	if out := (tool.Call{Dir: dir}).Refused(t, "promtool", "check", "config", configFile); !strings.Contains(out, "admin-token") {
 		t.Errorf("a missing admin token is not named: %s", out)
 	}
-	write(t, filepath.Join(dir, "admin-token"), adminToken)
+	planted.Write(t, filepath.Join(dir, "admin-token"), adminToken)
 	tool.Call{Dir: dir}.Run(t, "promtool", "check", "config", configFile)
-	write(t, filepath.Join(dir, configFile), replaced(t, read(t, configFile), "services:", "service:"))
+	planted.Write(t, filepath.Join(dir, configFile), planted.In(t, planted.Read(t, configFile), "services:", "service:"))
 	if out := (tool.Call{Dir: dir}).Refused(t, "promtool", "check", "config", configFile); !strings.Contains(out, "service") {
 		t.Errorf("a misspelt setting is not named: %s", out)
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"weever/shared/testkit/planted"
 	"weever/shared/testkit/tool"
 )
 
@@ -66,7 +67,7 @@ func readVocabulary(t testing.TB, scrapes ...string) vocabulary {
 	t.Helper()
 	v := vocabulary{map[string][]string{}, map[string]map[string]map[string]bool{}, laterWords(t)}
 	row := regexp.MustCompile("(?m)^\\| `(weever_[a-z_]+)` \\| [a-z]+ \\| (.*?) \\|")
-	for _, m := range row.FindAllStringSubmatch(read(t, "../../README.md"), -1) {
+	for _, m := range row.FindAllStringSubmatch(planted.Read(t, "../../README.md"), -1) {
 		v.listed[m[1]] = strings.Fields(strings.Trim(strings.ReplaceAll(m[2], "`", ""), "–"))
 	}
 	line := regexp.MustCompile(`^([a-z_]+)(?:\{(.*)\})? [^ ]+$`)

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"weever/shared/testkit/planted"
 	"weever/shared/testkit/tool"
 )
 
@@ -84,7 +85,7 @@ func TestRelease(t *testing.T) {
 		t.Errorf("%d files, of which SHA256SUMS lists %d, %v", len(files), listed, err)
 	}
 
-	pion := regexp.MustCompile(`github.com/pion/webrtc/v4 (v\S+)`).FindStringSubmatch(read(t, filepath.Join(root, "go.mod")))
+	pion := regexp.MustCompile(`github.com/pion/webrtc/v4 (v\S+)`).FindStringSubmatch(planted.Read(t, filepath.Join(root, "go.mod")))
 	if got := parts(t, filepath.Join(out, "mediad_"+version+"_amd64.cdx.json"))["github.com/pion/webrtc/v4"]; pion == nil || got != pion[1] {
 		t.Errorf("the list of mediad's parts has pion %q, go.mod %q", got, pion)
 	}
@@ -140,7 +141,7 @@ func parts(t testing.TB, file string) map[string]string {
 		}
 		Components []struct{ Name, Version, PURL string }
 	}
-	if err := json.Unmarshal([]byte(read(t, file)), &bom); err != nil {
+	if err := json.Unmarshal([]byte(planted.Read(t, file)), &bom); err != nil {
 		t.Fatalf("%s: %v", file, err)
 	}
 	if bom.BOMFormat != "CycloneDX" || bom.SpecVersion == "" || bom.SerialNumber != "" || bom.Metadata.Component.Version != version {
@@ -154,13 +155,4 @@ func parts(t testing.TB, file string) map[string]string {
 		list[c.Name] = c.Version
 	}
 	return list
-}
-
-func read(t testing.TB, file string) string {
-	t.Helper()
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
 }

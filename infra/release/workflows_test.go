@@ -12,6 +12,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"weever/shared/testkit/planted"
 	"weever/shared/testkit/tool"
 )
 
@@ -107,12 +108,12 @@ func workflows(t testing.TB) (dir string, texts map[string]string, makefile stri
 	}
 	texts = map[string]string{}
 	for _, e := range entries {
-		texts[e.Name()] = read(t, filepath.Join(dir, e.Name()))
+		texts[e.Name()] = planted.Read(t, filepath.Join(dir, e.Name()))
 	}
 	if len(texts) != 2 {
 		t.Errorf("workflows are %v", slices.Sorted(maps.Keys(texts)))
 	}
-	return dir, texts, read(t, filepath.Join(root, "Makefile"))
+	return dir, texts, planted.Read(t, filepath.Join(root, "Makefile"))
 }
 
 func TestWorkflows(t *testing.T) {
@@ -155,19 +156,9 @@ func TestWrongWorkflowsAreFound(t *testing.T) {
 		{"release.yml", "steps.push.outputs.name", "steps.pushed.outputs.name", "actionlint", "pushed"},
 		{"release.yml", `--tag "$image:${GITHUB_REF_NAME#v}"`, `--tag $image:${GITHUB_REF_NAME#v}`, "actionlint", "SC2086"},
 	} {
-		text := texts[c.file]
-		if !strings.Contains(text, c.old) {
-			t.Fatalf("%s has no %q to replace", c.file, c.old)
-		}
-		text = strings.Replace(text, c.old, c.new, 1)
-		dir := filepath.Join(t.TempDir(), ".github", "workflows")
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			t.Fatal(err)
-		}
-		file := filepath.Join(dir, c.file)
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		text := planted.In(t, texts[c.file], c.old, c.new)
+		file := filepath.Join(t.TempDir(), ".github", "workflows", c.file)
+		planted.Write(t, file, text)
 		var found string
 		switch c.by {
 		case "":

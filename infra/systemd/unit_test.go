@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"weever/shared/testkit/planted"
 	"weever/shared/testkit/tool"
 )
 
@@ -46,17 +47,8 @@ func (u unit) one(t *testing.T, name string) string {
 // changed is a copy of the unit with a piece of its text replaced.
 func changed(t *testing.T, old, next string) string {
 	t.Helper()
-	text, err := os.ReadFile(unitFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !strings.Contains(string(text), old) {
-		t.Fatalf("%s does not say %q", unitFile, old)
-	}
 	file := filepath.Join(t.TempDir(), unitFile)
-	if err := os.WriteFile(file, []byte(strings.ReplaceAll(string(text), old, next)), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	planted.Write(t, file, planted.Everywhere(t, planted.Read(t, unitFile), old, next))
 	return file
 }
 

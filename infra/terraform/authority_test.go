@@ -80,9 +80,9 @@ func (a authority) secrets(t *testing.T, b boot) map[string]string {
 	all := map[string]string{}
 	for arn, text := range b.secrets {
 		switch address := b.addresses[arn]; {
-		case strings.HasPrefix(address, "module.bus.module.tls"):
+		case strings.HasPrefix(address, "module.bus.module.authority"):
 			text = a.issue(t, natsAddr)
-		case strings.HasPrefix(address, "module.discovery.module.tls"):
+		case strings.HasPrefix(address, "module.discovery.module.authority"):
 			text = a.issue(t, "server.weever.consul", "localhost")
 		}
 		all[arn] = text

@@ -13,6 +13,7 @@ import (
 
 	"weever/shared/eventually"
 	"weever/shared/testkit/netns"
+	"weever/shared/testkit/planted"
 	"weever/shared/testkit/proc"
 	"weever/shared/testkit/tool"
 )
@@ -208,7 +209,7 @@ func quick(t *testing.T) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
 	for name, script := range map[string]string{"gzip": "exec /bin/gzip -n -1\n", "dpkg-deb": "exit 0\n"} {
-		write(t, filepath.Join(dir, name), "#!/bin/sh\n"+script)
+		planted.Write(t, filepath.Join(dir, name), "#!/bin/sh\n"+script)
 		if err := os.Chmod(filepath.Join(dir, name), 0o755); err != nil { //nolint:gosec // a program
 			t.Fatal(err)
 		}
@@ -221,8 +222,8 @@ func store(t *testing.T, m *netns.Machine, ca authority, b boot) {
 	t.Helper()
 	dir := t.TempDir()
 	cert := filepath.Join(dir, "tls.pem")
-	write(t, cert, ca.issue(t, storeName))
-	write(t, filepath.Join(dir, "ca.pem"), ca.pem)
+	planted.Write(t, cert, ca.issue(t, storeName))
+	planted.Write(t, filepath.Join(dir, "ca.pem"), ca.pem)
 	password := ""
 	for arn, address := range b.addresses {
 		if strings.HasPrefix(address, "module.state.") {

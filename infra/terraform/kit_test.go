@@ -13,6 +13,7 @@ import (
 	"sync"
 	"testing"
 
+	"weever/shared/testkit/planted"
 	"weever/shared/testkit/tool"
 )
 
@@ -118,7 +119,7 @@ func copyFiles(t *testing.T) (dir string) {
 		}
 	}
 	for _, name := range []string{"create", "list", "kick"} {
-		write(t, filepath.Join(top, "bin/package", name+".zip"), name)
+		planted.Write(t, filepath.Join(top, "bin/package", name+".zip"), name)
 	}
 	return filepath.Join(top, "infra/terraform")
 }
@@ -152,7 +153,7 @@ func (c change) apply(t *testing.T, dir string) {
 	t.Helper()
 	file := filepath.Join(dir, c.file)
 	if c.old == "" {
-		write(t, file, c.new)
+		planted.Write(t, file, c.new)
 		return
 	}
 	data, err := os.ReadFile(file)
@@ -162,17 +163,7 @@ func (c change) apply(t *testing.T, dir string) {
 	if n := strings.Count(string(data), c.old); n != 1 {
 		t.Fatalf("%s has %d times %q, once is needed to plant a mistake", c.file, n, c.old)
 	}
-	write(t, file, strings.Replace(string(data), c.old, c.new, 1))
-}
-
-func write(t *testing.T, file, text string) {
-	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	planted.Write(t, file, strings.Replace(string(data), c.old, c.new, 1))
 }
 
 // answers are the made-up ones of tests/plan.tftest.hcl, and its variables, for runs of our own.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"weever/shared/testkit/netns"
+	"weever/shared/testkit/planted"
 	"weever/shared/testkit/proc"
 	"weever/shared/testkit/tool"
 )
@@ -37,13 +38,13 @@ func newMachine(t *testing.T, m *netns.Machine, user config, instead map[string]
 		t.Fatal(err)
 	}
 	fake := filepath.Join(dir, "stage/opt/test/systemctl")
-	write(t, fake, string(systemctl))
+	planted.Write(t, fake, string(systemctl))
 	if err := os.Chmod(fake, 0o755); err != nil { //nolint:gosec // a program
 		t.Fatal(err)
 	}
 	user.stage(t, filepath.Join(dir, "stage"), instead)
-	write(t, filepath.Join(dir, "stage/etc/weever/test-ca.pem"), ca.pem)
-	write(t, filepath.Join(dir, "stage/etc/hosts"), "127.0.0.1 localhost\n"+storeAddr+" "+storeName+"\n")
+	planted.Write(t, filepath.Join(dir, "stage/etc/weever/test-ca.pem"), ca.pem)
+	planted.Write(t, filepath.Join(dir, "stage/etc/hosts"), "127.0.0.1 localhost\n"+storeAddr+" "+storeName+"\n")
 	return &machine{net: m, dir: dir, process: proc.New(t, "boot.sh")}
 }
 

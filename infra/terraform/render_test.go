@@ -10,6 +10,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"weever/shared/testkit/planted"
 )
 
 // boot is what instances are given, as the plan says: by address of the resource, and the secrets by ARN.
@@ -45,8 +47,8 @@ func (a archive) hcl() string { return fmt.Sprintf("{ url = %q, sha256 = %q }", 
 
 // secretModules are those of the secrets that an installation has.
 var secretModules = []string{
-	"module.state.module.secret", "module.mediad.module.admin", "module.bus.module.tls", "module.bus.module.env", "module.bus.module.url",
-	"module.discovery.module.tls", "module.discovery.module.gossip",
+	"module.state.module.secret", "module.mediad.module.admin", "module.bus.module.authority.module.secret", "module.bus.module.env", "module.bus.module.url",
+	"module.discovery.module.authority.module.secret", "module.discovery.module.gossip",
 }
 
 var secretAnswers = regexp.MustCompile(`(?s)  mock_resource "aws_secretsmanager_secret(_version)?" \{.*?\n  \}\n`)
@@ -128,7 +130,7 @@ func (c config) stage(t *testing.T, dir string, instead map[string]string) {
 			f.Content = text
 		}
 		file := filepath.Join(dir, f.Path)
-		write(t, file, f.Content)
+		planted.Write(t, file, f.Content)
 		if err := os.Chmod(file, mode); err != nil {
 			t.Fatal(err)
 		}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"weever/shared/testkit/planted"
 	"weever/shared/testkit/tool"
 )
 
@@ -51,7 +52,7 @@ func verify(t *testing.T, change func(text string) string) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		write(t, filepath.Join(dir, name), change(execLine.ReplaceAllString(string(data), "$1=/bin/true")))
+		planted.Write(t, filepath.Join(dir, name), change(execLine.ReplaceAllString(string(data), "$1=/bin/true")))
 	}
 	var said strings.Builder
 	for _, unit := range []string{"nats-server", "consul", "weever-drain", "mediad"} {

@@ -16,51 +16,16 @@ resource "random_password" "this" {
   special  = false # it stands in URLs
 }
 
-resource "tls_private_key" "this" {
-  for_each    = local.own ? toset(["ca", "server"]) : toset([])
-  algorithm   = "ECDSA"
-  ecdsa_curve = "P256"
-}
-
-# Whose certificate it signs is a server of the bus: it signs nothing else.
-resource "tls_self_signed_cert" "ca" {
-  count                 = local.own ? 1 : 0
-  private_key_pem       = tls_private_key.this["ca"].private_key_pem
-  is_ca_certificate     = true
-  validity_period_hours = 10 * 365 * 24
-  allowed_uses          = ["cert_signing", "crl_signing"]
-  subject {
-    common_name = "${var.name} bus"
-  }
-}
-
-resource "tls_cert_request" "server" {
-  count           = local.own ? 1 : 0
-  private_key_pem = tls_private_key.this["server"].private_key_pem
-  ip_addresses    = local.addresses
-  subject {
-    common_name = "${var.name} bus server"
-  }
-}
-
-resource "tls_locally_signed_cert" "server" {
-  count                 = local.own ? 1 : 0
-  cert_request_pem      = tls_cert_request.server[0].cert_request_pem
-  ca_private_key_pem    = tls_private_key.this["ca"].private_key_pem
-  ca_cert_pem           = tls_self_signed_cert.ca[0].cert_pem
-  validity_period_hours = 5 * 365 * 24
-  early_renewal_hours   = 365 * 24
-  allowed_uses          = ["digital_signature", "key_encipherment", "server_auth", "client_auth"]
-}
-
-module "tls" {
-  source        = "../secret"
-  count         = local.own ? 1 : 0
-  name          = "${var.name}/nats-tls"
-  description   = "Certificate and key of the NATS servers"
-  text          = "${tls_locally_signed_cert.server[0].cert_pem}${tls_private_key.this["server"].private_key_pem}"
-  recovery_days = var.secret_recovery_days
-  kms_key_arn   = var.kms_key_arn
+module "authority" {
+  source             = "../authority"
+  count              = local.own ? 1 : 0
+  name               = "${var.name} bus"
+  server_name        = "${var.name} bus server"
+  ip_addresses       = local.addresses
+  secret_name        = "${var.name}/nats-tls"
+  secret_description = "Certificate and key of the NATS servers"
+  recovery_days      = var.secret_recovery_days
+  kms_key_arn        = var.kms_key_arn
 }
 
 module "env" {
@@ -95,18 +60,18 @@ module "server" {
   partition         = var.partition
   kms_key_arn       = var.kms_key_arn
   package_arn       = var.package.arn
-  secret_arns       = [module.tls[0].arn, module.env[0].arn]
+  secret_arns       = [module.authority[0].secret_arn, module.env[0].arn]
   boot              = file("${path.module}/files/boot.sh")
   files = [
     { path = "/etc/nats/region.conf", permissions = "0644", content = file("${local.conf}/region.conf") },
     { path = "/etc/nats/accounts.conf", permissions = "0644", content = local.accounts },
-    { path = "/etc/nats/ca.pem", permissions = "0644", content = tls_self_signed_cert.ca[0].cert_pem },
+    { path = "/etc/nats/ca.pem", permissions = "0644", content = module.authority[0].ca_pem },
     { path = "/etc/systemd/system/nats-server.service", permissions = "0644", content = file("${path.module}/files/nats-server.service") },
   ]
   settings = {
     PACKAGE_URL    = var.package.url
     PACKAGE_SHA256 = var.package.sha256
-    TLS_SECRET     = module.tls[0].arn
+    TLS_SECRET     = module.authority[0].secret_arn
     ENV_SECRET     = module.env[0].arn
     REGION_NAME    = var.region
     ROUTES         = jsonencode([for a in local.addresses : "nats://${a}:6222"])

@@ -4,7 +4,7 @@ output "secret_arn" {
 }
 
 output "ca_pem" {
-  value       = local.own ? tls_self_signed_cert.ca[0].cert_pem : var.given.ca_pem
+  value       = local.own ? module.authority[0].ca_pem : var.given.ca_pem
   description = "Authority of the servers' certificates; empty for the system's."
 }
 

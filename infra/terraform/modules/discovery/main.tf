@@ -44,51 +44,16 @@ resource "random_bytes" "gossip" {
   length = 32
 }
 
-resource "tls_private_key" "this" {
-  for_each    = local.own ? toset(["ca", "server"]) : toset([])
-  algorithm   = "ECDSA"
-  ecdsa_curve = "P256"
-}
-
-# Whose certificate it signs is a Consul server: it signs nothing else.
-resource "tls_self_signed_cert" "ca" {
-  count                 = local.own ? 1 : 0
-  private_key_pem       = tls_private_key.this["ca"].private_key_pem
-  is_ca_certificate     = true
-  validity_period_hours = 10 * 365 * 24
-  allowed_uses          = ["cert_signing", "crl_signing"]
-  subject {
-    common_name = "${var.name} discovery"
-  }
-}
-
-resource "tls_cert_request" "server" {
-  count           = local.own ? 1 : 0
-  private_key_pem = tls_private_key.this["server"].private_key_pem
-  dns_names       = ["server.${var.datacenter}.consul", "localhost"]
-  subject {
-    common_name = "server.${var.datacenter}.consul"
-  }
-}
-
-resource "tls_locally_signed_cert" "server" {
-  count                 = local.own ? 1 : 0
-  cert_request_pem      = tls_cert_request.server[0].cert_request_pem
-  ca_private_key_pem    = tls_private_key.this["ca"].private_key_pem
-  ca_cert_pem           = tls_self_signed_cert.ca[0].cert_pem
-  validity_period_hours = 5 * 365 * 24
-  early_renewal_hours   = 365 * 24
-  allowed_uses          = ["digital_signature", "key_encipherment", "server_auth", "client_auth"]
-}
-
-module "tls" {
-  source        = "../secret"
-  count         = local.own ? 1 : 0
-  name          = "${var.name}/consul-tls"
-  description   = "Certificate and key of the Consul servers"
-  text          = "${tls_locally_signed_cert.server[0].cert_pem}${tls_private_key.this["server"].private_key_pem}"
-  recovery_days = var.secret_recovery_days
-  kms_key_arn   = var.kms_key_arn
+module "authority" {
+  source             = "../authority"
+  count              = local.own ? 1 : 0
+  name               = "${var.name} discovery"
+  server_name        = "server.${var.datacenter}.consul"
+  dns_names          = ["server.${var.datacenter}.consul", "localhost"]
+  secret_name        = "${var.name}/consul-tls"
+  secret_description = "Certificate and key of the Consul servers"
+  recovery_days      = var.secret_recovery_days
+  kms_key_arn        = var.kms_key_arn
 }
 
 module "gossip" {
@@ -112,17 +77,17 @@ module "server" {
   partition         = var.partition
   kms_key_arn       = var.kms_key_arn
   package_arn       = var.package.arn
-  secret_arns       = [module.tls[0].arn, module.gossip[0].arn]
+  secret_arns       = [module.authority[0].secret_arn, module.gossip[0].arn]
   boot              = file("${path.module}/files/boot.sh")
   files = [
     { path = "/etc/consul.d/consul.json", permissions = "0644", content = jsonencode(local.server) },
-    { path = "/etc/consul.d/ca.pem", permissions = "0644", content = tls_self_signed_cert.ca[0].cert_pem },
+    { path = "/etc/consul.d/ca.pem", permissions = "0644", content = module.authority[0].ca_pem },
     { path = "/etc/systemd/system/consul.service", permissions = "0644", content = local.unit },
   ]
   settings = {
     PACKAGE_URL    = var.package.url
     PACKAGE_SHA256 = var.package.sha256
-    TLS_SECRET     = module.tls[0].arn
+    TLS_SECRET     = module.authority[0].secret_arn
     GOSSIP_SECRET  = module.gossip[0].arn
   }
 }

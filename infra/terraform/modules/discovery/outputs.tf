@@ -6,7 +6,7 @@ output "secret_arn" {
 output "files" {
   value = [
     { path = "/etc/consul.d/consul.json", permissions = "0644", content = jsonencode(local.agent) },
-    { path = "/etc/consul.d/ca.pem", permissions = "0644", content = local.own ? tls_self_signed_cert.ca[0].cert_pem : var.given.ca_pem },
+    { path = "/etc/consul.d/ca.pem", permissions = "0644", content = local.own ? module.authority[0].ca_pem : var.given.ca_pem },
     { path = "/etc/systemd/system/consul.service", permissions = "0644", content = local.unit },
   ]
   description = "Files of the agent on each node; the gossip key comes from the secret."

@@ -3,6 +3,5 @@ terraform {
 
   required_providers {
     random = { source = "hashicorp/random", version = "~> 3.7" }
-    tls    = { source = "hashicorp/tls", version = "~> 4.0" }
   }
 }
