@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pion/webrtc/v4"
-
 	"weever/mediad/internal/client"
 	"weever/mediad/internal/client/arrival"
 	"weever/mediad/internal/client/synth"
@@ -224,39 +222,6 @@ func TestPlayersChoiceStays(t *testing.T) {
 			t.Fatalf("%v: %+v", err, v.Tracks())
 		}
 	}
-}
-
-// postPlayer sends a player's offer and does no more; it returns the reply.
-func postPlayer(t *testing.T, n *testNode, path string, data bool, header map[string]string) reply {
-	t.Helper()
-	pc, err := webrtc.NewPeerConnection(webrtc.Configuration{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = pc.GracefulClose() }()
-	if data {
-		if _, err := pc.CreateDataChannel("control", nil); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, kind := range []webrtc.RTPCodecType{webrtc.RTPCodecTypeAudio, webrtc.RTPCodecTypeVideo} {
-		if _, err := pc.AddTransceiverFromKind(kind, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	offer, err := pc.CreateOffer(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := map[string]string{"Content-Type": "application/sdp"}
-	for k, v := range header {
-		h[k] = v
-	}
-	r := do(t, "POST", n.PublicURL()+path, offer.SDP, h)
-	if r.status != 201 {
-		t.Fatalf("POST: %+v", r)
-	}
-	return r
 }
 
 // What a player may ask for is linked, each on a line of its own, and what it may not is refused in words.
