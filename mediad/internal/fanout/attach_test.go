@@ -212,7 +212,7 @@ func (c *chained) WritePackets(_ *udpio.Batch, burst []Packet) {
 	}
 }
 
-func (c *chained) WriteReport(SenderReport) {}
+func (c *chained) WriteReport(*udpio.Batch, SenderReport) {}
 
 func TestHeld(t *testing.T) {
 	for _, tc := range []struct {

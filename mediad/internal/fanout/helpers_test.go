@@ -80,7 +80,7 @@ func (r *recorder) WritePackets(_ *udpio.Batch, burst []Packet) {
 	}
 }
 
-func (r *recorder) WriteReport(report SenderReport) {
+func (r *recorder) WriteReport(_ *udpio.Batch, report SenderReport) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.reports = append(r.reports, report)

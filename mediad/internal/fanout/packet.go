@@ -74,11 +74,11 @@ type SenderReport struct {
 
 // Sink takes what a Stream hands out.
 //
-// WritePackets gets the packets that arrived together, in order of arrival (which is not always order of sequence), at least one, and
-// the batch in which to send them, which is flushed afterwards; nil: to be sent one by one.
+// WritePackets gets the packets that arrived together, in order of arrival (which is not always order of sequence), at least one.
+// Both get the batch in which to send, which is flushed afterwards; nil: to be sent one by one.
 // Neither method may block or call back into the Stream with a lock held that its own methods need; both are called by one
 // goroutine at a time. A call that was already under way may still end after detach has returned.
 type Sink interface {
 	WritePackets(out *udpio.Batch, burst []Packet)
-	WriteReport(r SenderReport)
+	WriteReport(out *udpio.Batch, r SenderReport)
 }

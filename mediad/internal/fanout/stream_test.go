@@ -311,8 +311,8 @@ func TestStreamDoesNotAllocate(t *testing.T) {
 
 type discard struct{}
 
-func (discard) WritePackets(*udpio.Batch, []Packet) {}
-func (discard) WriteReport(SenderReport)            {}
+func (discard) WritePackets(*udpio.Batch, []Packet)    {}
+func (discard) WriteReport(*udpio.Batch, SenderReport) {}
 
 // FuzzParse: whatever arrives, what comes out is within bounds and the same as what pion reads.
 func FuzzParse(f *testing.F) {

@@ -224,7 +224,7 @@ func (sh *shard) serve(w *writer) (more bool) {
 	s.mu.Unlock()
 	for _, a := range sinks {
 		if reported {
-			a.sink.WriteReport(report)
+			a.sink.WriteReport(w.out, report)
 		}
 		if skip := max(a.from, from) - from; skip < uint64(len(w.burst)) {
 			a.sink.WritePackets(w.out, w.burst[skip:])

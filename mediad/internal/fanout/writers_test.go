@@ -63,7 +63,7 @@ func (c *counter) WritePackets(out *udpio.Batch, burst []Packet) {
 	}
 }
 
-func (c *counter) WriteReport(SenderReport) {
+func (c *counter) WriteReport(*udpio.Batch, SenderReport) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.reports++

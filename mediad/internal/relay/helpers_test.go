@@ -185,7 +185,7 @@ func (v *viewer) WritePackets(_ *udpio.Batch, burst []fanout.Packet) {
 	v.changed = make(chan struct{})
 }
 
-func (v *viewer) WriteReport(r fanout.SenderReport) {
+func (v *viewer) WriteReport(_ *udpio.Batch, r fanout.SenderReport) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.reports = append(v.reports, r)

@@ -62,7 +62,7 @@ func (s *stuck) WritePackets(*udpio.Batch, []fanout.Packet) {
 	<-s.release
 }
 
-func (s *stuck) WriteReport(fanout.SenderReport) {}
+func (s *stuck) WriteReport(*udpio.Batch, fanout.SenderReport) {}
 
 // TestSlowNode: a node that does not keep up loses media, counted, and holds up neither the owner nor another node.
 func TestSlowNode(t *testing.T) {

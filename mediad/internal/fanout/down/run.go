@@ -152,24 +152,28 @@ func (t *Track) extras(p *fanout.Packet) (e secure.Extras) {
 func (t *Track) resendsApart() bool { return t.out.rtxSSRC != 0 && t.run.rtx != 0 }
 
 // reportNow makes the first sender report of a run, so that sound and picture are together from the start.
-func (t *Track) reportNow(s *source) (send func()) {
+func (t *Track) reportNow(out *udpio.Batch, s *source) (send func()) {
 	r, ok := s.stream.Report()
 	if !ok {
 		return nil
 	}
-	return t.reportFor(s, r)
+	return t.reportFor(out, s, r)
 }
 
 // reportFor makes a sender report of the output out of one of the input (RFC 3550 section 6.4.1): the publisher's wall clock stays, so
 // that tracks of one publisher stay in step. The caller holds mu and calls what is returned, if anything, without it.
-func (t *Track) reportFor(s *source, r fanout.SenderReport) (send func()) {
-	if s != t.cur || t.cfg.WriteRTCP == nil || !t.bound {
+func (t *Track) reportFor(out *udpio.Batch, s *source, r fanout.SenderReport) (send func()) {
+	if s != t.cur || t.cfg.WriteRTCP == nil && t.cfg.Out == nil || !t.bound {
 		return nil
 	}
 	t.run.reported.Note(r.NTP)
 	report := &rtcp.SenderReport{
 		SSRC: t.out.ssrc, NTPTime: r.NTP, RTPTime: t.run.time.Live(r.RTP),
 		PacketCount: uint32(t.stats.Packets), OctetCount: uint32(t.stats.Bytes),
+	}
+	if t.cfg.Out != nil {
+		_ = t.cfg.Out.WriteReport(out, report) // as with packets: the next one tells the same
+		return nil
 	}
 	return func() { _ = t.cfg.WriteRTCP([]rtcp.Packet{report}) } // the transport is going away: pion tells the session
 }

@@ -169,7 +169,7 @@ func (s *source) WritePackets(out *udpio.Batch, burst []fanout.Packet) {
 	}
 	var report func()
 	if began {
-		report = t.reportNow(s)
+		report = t.reportNow(out, s)
 	}
 	t.mu.Unlock()
 	f.run()
@@ -232,10 +232,10 @@ func (t *Track) begin(out *udpio.Batch, s *source, p *fanout.Packet, f *freed) b
 }
 
 // WriteReport implements fanout.Sink.
-func (s *source) WriteReport(r fanout.SenderReport) {
+func (s *source) WriteReport(out *udpio.Batch, r fanout.SenderReport) {
 	t := s.track
 	t.mu.Lock()
-	report := t.reportFor(s, r)
+	report := t.reportFor(out, s, r)
 	t.mu.Unlock()
 	if report != nil {
 		report()

@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
@@ -125,6 +126,76 @@ func TestFeedbackIsBounded(t *testing.T) {
 	s.Close()
 	if n, err := s.WriteRTP(nil, &rtp.Header{Version: 2}, []byte{1}, Extras{}); n != 0 || err != nil || l.told != 3+maxSenders {
 		t.Errorf("after the end: %d, %v, told %d", n, err, l.told)
+	}
+}
+
+// A sender report leaves alone, or in a batch among the media, and the viewer can read it; none leaves before the keys are there or after the end.
+func TestReports(t *testing.T) {
+	for name, out := range map[string]*udpio.Batch{"alone": nil, "in a batch": udpio.NewBatch()} {
+		t.Run(name, func(t *testing.T) {
+			v := newViewer(t)
+			s := New(v.path, nil)
+			report := &rtcp.SenderReport{SSRC: 7, NTPTime: 1 << 40, RTPTime: 5, PacketCount: 3, OctetCount: 4}
+			send := func() {
+				t.Helper()
+				if err := s.WriteReport(out, report); err != nil {
+					t.Fatal(err)
+				}
+				if out != nil {
+					out.Flush()
+				}
+			}
+			send() // no keys
+			if err := s.Open(v.keys); err != nil {
+				t.Fatal(err)
+			}
+			theirs, err := srtp.CreateContext(v.keys.Keys.LocalMasterKey, v.keys.Keys.LocalMasterSalt, v.keys.Profile)
+			if err != nil {
+				t.Fatal(err)
+			}
+			send()
+			if _, err := s.WriteRTP(out, &rtp.Header{Version: 2, SSRC: 7}, []byte{1, 2, 3}, Extras{}); err != nil {
+				t.Fatal(err)
+			}
+			send()
+			s.Close()
+			send()
+			buf := make([]byte, 1500)
+			next := func() []byte {
+				t.Helper()
+				if err := v.conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+					t.Fatal(err)
+				}
+				n, err := v.conn.Read(buf)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return buf[:n]
+			}
+			next() // that by which the path learnt the address
+			for i := range 3 {
+				if i == 1 {
+					if plain, err := theirs.DecryptRTP(nil, next(), nil); err != nil || !slices.Equal(plain[12:], []byte{1, 2, 3}) {
+						t.Errorf("%x, %v", plain, err)
+					}
+					continue
+				}
+				plain, err := theirs.DecryptRTCP(nil, next(), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				var got rtcp.SenderReport
+				if err := got.Unmarshal(plain); err != nil || got.NTPTime != report.NTPTime || got.RTPTime != 5 || got.SSRC != 7 || got.PacketCount != 3 || got.OctetCount != 4 {
+					t.Errorf("%+v, %v", got, err)
+				}
+			}
+			if err := v.conn.SetReadDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
+				t.Fatal(err)
+			}
+			if n, err := v.conn.Read(buf); err == nil {
+				t.Errorf("%d more bytes", n)
+			}
+		})
 	}
 }
 

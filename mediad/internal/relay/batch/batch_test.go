@@ -156,7 +156,7 @@ func TestBatching(t *testing.T) {
 					<-time.After(w.after)
 					if w.report {
 						wantReports++
-						s.WriteReport(fanout.SenderReport{NTP: 1})
+						s.WriteReport(nil, fanout.SenderReport{NTP: 1})
 						continue
 					}
 					for i := range w.burst {
@@ -231,7 +231,7 @@ func TestLeaseEnds(t *testing.T) {
 		s.WritePackets(nil, []fanout.Packet{packet(5, false, 9)})
 		s.Close()
 		s.WritePackets(nil, []fanout.Packet{packet(6, true, 9)})
-		s.WriteReport(fanout.SenderReport{})
+		s.WriteReport(nil, fanout.SenderReport{})
 		<-time.After(time.Second)
 		if n := len(queued(t, out)); n != 1 {
 			t.Errorf("%d messages, want only the one before Close", n)

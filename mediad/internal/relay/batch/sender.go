@@ -71,7 +71,7 @@ func (s *Sender) WritePackets(_ *udpio.Batch, burst []fanout.Packet) {
 }
 
 // WriteReport implements fanout.Sink. A report waits for the next packets.
-func (s *Sender) WriteReport(r fanout.SenderReport) {
+func (s *Sender) WriteReport(_ *udpio.Batch, r fanout.SenderReport) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {

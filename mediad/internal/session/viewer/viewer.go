@@ -189,7 +189,7 @@ func (v *Viewer) Run() {
 	defer v.answerBy.Stop()
 	refresh := time.NewTicker(refreshPeriod)
 	defer refresh.Stop()
-	turns := time.NewTicker(speakers.Period)
+	turns := time.NewTimer(speakers.Wait(time.Now()))
 	defer turns.Stop()
 	v.log.Info("viewer joined")
 	for v.Ctx.Err() == nil {
@@ -230,7 +230,8 @@ func (v *Viewer) Run() {
 		case m := <-said:
 			v.send(m)
 		case <-drained:
-		case <-turns.C:
+		case now := <-turns.C:
+			turns.Reset(speakers.Wait(now))
 			v.tellSpeakers()
 		case r := <-v.ICE.Restarts():
 			r.Serve(v.restartOffer)

@@ -75,7 +75,7 @@ func TestOverflows(t *testing.T) {
 // An error that the network reports, here that nobody has the port, comes out of a read; the next reads go on.
 func TestNetworkErrors(t *testing.T) {
 	s, c := open(t, loopback()), newClient(t, loopback())
-	if err := s.raw.Control(func(fd uintptr) {
+	if err := s.port.control.Control(func(fd uintptr) {
 		if err := unix.SetsockoptInt(int(fd), unix.SOL_IP, unix.IP_RECVERR, 1); err != nil { // as if that were the default
 			t.Error(err)
 		}

@@ -12,7 +12,6 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -24,12 +23,12 @@ const (
 
 // Socket is a UDP socket on one address. Package udpio opens it and closes it; one goroutine reads it, any may write.
 type Socket struct {
-	conn   *net.UDPConn
-	raw    syscall.RawConn // the same
-	local  netip.AddrPort
-	cuts   bool // the kernel cuts messages into packets
-	closed chan struct{}
-	close  func() error // once
+	port    port
+	local   netip.AddrPort
+	cuts    bool      // the kernel cuts messages into packets
+	letters sync.Pool // of post
+	closed  chan struct{}
+	close   func() error // once
 
 	in  counters
 	_   [64]byte // the reader's and the writers' counters on cache lines of their own
@@ -49,21 +48,16 @@ type Counts struct {
 	Errors         uint64 // out: packets that the kernel refused; in: failures of reading
 }
 
-// Listen opens a socket on one address, whose port may be 0. The error is package net's.
+// Listen opens a socket on one address, whose port may be 0. The error is package net's, or tells which system call failed.
 func Listen(addr netip.AddrPort) (*Socket, error) {
-	conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(addr))
+	p, local, err := openPort(addr)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // for whoever knows what the address is for
+		return nil, err
 	}
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		_ = conn.Close()
-		return nil, err //nolint:wrapcheck // as above
-	}
-	s := &Socket{conn: conn, raw: raw, local: unmap(conn.LocalAddr().(*net.UDPAddr).AddrPort()), closed: make(chan struct{})} //nolint:forcetypeassert // a UDPConn's address is one
+	s := &Socket{port: p, local: unmap(local), letters: sync.Pool{New: newLetter}, closed: make(chan struct{})}
 	s.close = sync.OnceValue(func() error {
 		close(s.closed)
-		return conn.Close()
+		return s.port.shut()
 	})
 	s.cuts = s.canCut()
 	s.gather()
@@ -74,20 +68,19 @@ func Listen(addr netip.AddrPort) (*Socket, error) {
 func (s *Socket) Local() netip.AddrPort { return s.local }
 
 // Poll has Receive look at once whether something has arrived. Any goroutine may call it; it costs about a microsecond.
-func (s *Socket) Poll() { _ = s.conn.SetReadDeadline(time.Unix(1, 0)) }
+func (s *Socket) Poll() { s.port.rouse() }
 
 // Close ends Receive and all that wait for room to write. Twice does no harm.
 func (s *Socket) Close() error { return s.close() }
 
 // WriteTo sends one packet at once. It blocks while the kernel has no room.
 func (s *Socket) WriteTo(packet []byte, to netip.AddrPort) (int, error) {
-	n, err := s.conn.WriteToUDPAddrPort(packet, unmap(to))
-	if err != nil {
+	if err := s.post(packet, unmap(to)); err != nil {
 		s.out.errors.Add(1)
-		return n, err //nolint:wrapcheck // the socket's own
+		return 0, err
 	}
-	s.out.count(1, n, 1)
-	return n, nil
+	s.out.count(1, len(packet), 1)
+	return len(packet), nil
 }
 
 // count adds packets of so many bytes in all that went by one system call.
@@ -121,11 +114,14 @@ func (s *Socket) Receive(take func(packets []Packet)) error {
 	pause := minPause
 	for {
 		before := s.in.calls.Load()
-		switch err := r.run(); {
-		case errors.Is(err, net.ErrClosed):
+		err := r.run()
+		select {
+		case <-s.closed:
 			return net.ErrClosed
-		case errors.Is(err, os.ErrDeadlineExceeded): // Poll
-			_ = s.conn.SetReadDeadline(time.Time{})
+		default:
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) { // Poll
+			s.port.settle()
 			continue
 		}
 		s.in.errors.Add(1)

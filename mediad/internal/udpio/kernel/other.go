@@ -2,9 +2,36 @@
 
 package kernel
 
-import "net/netip"
+import (
+	"net"
+	"net/netip"
+	"time"
+)
 
 // This file sends and receives packets one by one, where there is no better way.
+
+type port struct{ *net.UDPConn }
+
+func openPort(addr netip.AddrPort) (p port, local netip.AddrPort, err error) {
+	if p.UDPConn, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(addr)); err != nil {
+		return p, local, err //nolint:wrapcheck // for whoever knows what the address is for
+	}
+	return p, p.LocalAddr().(*net.UDPAddr).AddrPort(), nil //nolint:forcetypeassert // a UDPConn's address is one
+}
+
+func (p port) shut() error { return p.Close() } //nolint:wrapcheck // the socket's own
+
+// rouse has who reads come back with os.ErrDeadlineExceeded, and everybody from now on until settle.
+func (p port) rouse()  { _ = p.SetReadDeadline(time.Unix(1, 0)) }
+func (p port) settle() { _ = p.SetReadDeadline(time.Time{}) }
+
+func newLetter() any { return nil }
+
+// post sends one packet.
+func (s *Socket) post(packet []byte, to netip.AddrPort) error {
+	_, err := s.port.WriteToUDPAddrPort(packet, to)
+	return err //nolint:wrapcheck // the socket's own
+}
 
 type sockaddr struct{}
 
@@ -39,7 +66,7 @@ func newReceiver(s *Socket, take func([]Packet)) *receiver { return &receiver{so
 // run reads until an error.
 func (r *receiver) run() error {
 	for {
-		n, from, err := r.socket.conn.ReadFromUDPAddrPort(r.buf[:])
+		n, from, err := r.socket.port.ReadFromUDPAddrPort(r.buf[:])
 		if err != nil {
 			return err //nolint:wrapcheck // for Receive, which looks whether the socket is closed
 		}
@@ -51,7 +78,7 @@ func (r *receiver) run() error {
 
 // SetBuffers asks for so many bytes in each direction. What was granted is not known: 0.
 func (s *Socket) SetBuffers(size int) (receive, send int) {
-	_, _ = s.conn.SetReadBuffer(size), s.conn.SetWriteBuffer(size)
+	_, _ = s.port.SetReadBuffer(size), s.port.SetWriteBuffer(size)
 	return 0, 0
 }
 

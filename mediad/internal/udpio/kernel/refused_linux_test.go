@@ -122,7 +122,7 @@ func TestSmallMTU(t *testing.T) {
 // and loses nothing.
 func TestCutRefused(t *testing.T) {
 	s, c := open(t, loopback()), newClient(t, loopback())
-	if err := s.raw.Control(func(fd uintptr) {
+	if err := s.port.control.Control(func(fd uintptr) {
 		if err := unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_NO_CHECK, 1); err != nil {
 			t.Error(err)
 		}
@@ -165,12 +165,12 @@ func TestFullSocket(t *testing.T) {
 		other.SetBuffers(8 << 20)
 		b := NewBatch()
 		d := [2]*Destination{NewDestination(slow, c.addr), NewDestination(other, c.addr)}
-		waits, insist := 0, b.system.insist
-		b.system.insist = func(fd uintptr) bool {
+		waits, room := 0, b.system.room
+		b.system.room = func(s *Socket) error {
 			if waits++; other.Out().Packets%10 != 0 {
 				t.Error("a socket with room has to wait")
 			}
-			return insist(fd)
+			return room(s)
 		}
 		const rounds = 20
 		want := map[netip.AddrPort][]int{}
@@ -224,13 +224,13 @@ func TestCloseWhileFull(t *testing.T) {
 		s.SetBuffers(5_000)
 		b, d := NewBatch(), NewDestination(s, c.addr)
 		waiting := make(chan struct{})
-		insist, first := b.system.insist, true
-		b.system.insist = func(fd uintptr) bool {
+		room, first := b.system.room, true
+		b.system.room = func(s *Socket) error {
 			if first {
 				first = false
 				close(waiting)
 			}
-			return insist(fd)
+			return room(s)
 		}
 		go func() {
 			<-waiting
@@ -251,7 +251,7 @@ func TestCloseWhileFull(t *testing.T) {
 func TestReceiveErrors(t *testing.T) {
 	s, c := open(t, loopback()), newClient(t, loopback())
 	in := receive(t, s)
-	if err := s.raw.Control(func(fd uintptr) {
+	if err := s.port.control.Control(func(fd uintptr) {
 		if err := unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_RECVERR, 1); err != nil { // reads tell of what was refused
 			t.Error(err)
 		}

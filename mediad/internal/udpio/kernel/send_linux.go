@@ -26,11 +26,11 @@ type system struct {
 
 	// Kept: a closure made per call would be an allocation.
 	attempt func(fd uintptr)
-	insist  func(fd uintptr) (done bool)
+	room    func(*Socket) error // waits for it
 }
 
 func (y *system) init() {
-	y.insist = y.sendmmsg
+	y.room = (*Socket).room
 	y.attempt = func(fd uintptr) { y.full = !y.sendmmsg(fd) }
 	for i := range y.controls {
 		c := (*unix.Cmsghdr)(unsafe.Pointer(&y.controls[i]))
@@ -42,26 +42,26 @@ func (y *system) init() {
 // canCut reports whether the kernel knows UDP_SEGMENT.
 func (s *Socket) canCut() bool {
 	known := false
-	err := s.raw.Control(func(fd uintptr) {
+	err := s.port.control.Control(func(fd uintptr) {
 		_, err := unix.GetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_SEGMENT) //nolint:gosec // a descriptor
 		known = err == nil
 	})
 	return known && err == nil
 }
 
-// send sends the messages of the batch that are for this socket; without wait, only while there is room. Writers need not wait for each
-// other: package net's lock is taken only by who has to wait for room.
+// send sends the messages of the batch that are for this socket; without wait, only while there is room. Writers do not wait for each
+// other.
 func (b *Batch) send(s *Socket, wait bool) {
 	y := &b.system
 	y.prepare(b, s)
 	for y.next < y.n {
 		y.full, y.err = false, nil
-		err := s.raw.Control(y.attempt)
+		err := s.port.control.Control(y.attempt)
 		if y.full && err == nil {
 			if !wait {
 				return
 			}
-			err = s.raw.Write(y.insist)
+			err = y.room(s)
 		}
 		if err != nil { // closed
 			y.err = err

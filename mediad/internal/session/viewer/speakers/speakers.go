@@ -1,6 +1,6 @@
 // Package speakers works out when a viewer's client is to be told who is heard.
 //
-// It is pure. A viewer's Run owns a Board: twice a second it tells the Board how loud everybody is, and sends what it gets.
+// It is pure. A viewer's Run owns a Board: twice a second, after Wait, it tells the Board how loud everybody is, and sends what it gets.
 package speakers
 
 import (
@@ -14,13 +14,17 @@ import (
 )
 
 const (
-	// Period is the time between turns.
-	Period = 500 * time.Millisecond
+	period = 500 * time.Millisecond // between turns
+	beat   = period / 8
 
 	most  = 8   // speakers told
 	quiet = 100 // levels from here on are silence, in -dBov
 	step  = 5   // dB by which a level must have changed to be told again
 )
+
+// Wait is how long it is from now to a viewer's next turn. The turns of all viewers fall on the same few moments: a node that sleeps
+// wakes up for many of them at once.
+func Wait(now time.Time) time.Duration { return period - time.Duration(now.UnixNano())%beat }
 
 // Board is what the client of one viewer was last told. The zero value is that of a client that was told nothing.
 type Board struct {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"weever/mediad/internal/control"
 	"weever/shared/room"
@@ -16,6 +17,27 @@ func full(t *testing.T, s string) room.FullID {
 		t.Fatal(err)
 	}
 	return id
+}
+
+// Whenever viewers come, from the second turn on theirs are a period apart and fall on eight moments of it.
+func TestTurnsFallTogether(t *testing.T) {
+	t.Parallel()
+	moments := map[time.Duration]bool{}
+	for i := range 100 {
+		now := time.Unix(1_790_000_000, 0).Add(time.Duration(i) * 7777 * time.Microsecond)
+		first := now.Add(Wait(now))
+		if wait := first.Sub(now); wait <= period-beat || wait > period {
+			t.Errorf("the first turn after %v", wait)
+		}
+		late := first.Add(time.Duration(i) * 300 * time.Microsecond) // timers are
+		if second := late.Add(Wait(late)); second.Sub(first) != period {
+			t.Errorf("the second turn %v after the first", second.Sub(first))
+		}
+		moments[time.Duration(first.UnixNano())%period] = true
+	}
+	if len(moments) != 8 {
+		t.Errorf("%d moments", len(moments))
+	}
 }
 
 // Each turn is what is heard and what the client is told of it; "-": nothing.
