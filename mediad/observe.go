@@ -40,6 +40,12 @@ func (n *node) newMetrics() *metrics.Metrics {
 		Fence:    func() (bool, fence.Stats) { return n.fence.Open(), n.fence.Stats() },
 		LeaseAge: func() (time.Duration, bool) { return n.place.Age() },
 		Ready:    func() bool { return n.readiness.Report().Ready() },
+		Cert: func() (ends time.Time) {
+			if n.tls != nil {
+				ends = n.tls.Ends()
+			}
+			return ends
+		},
 		Drain:    func() (bool, int) { return n.drain.On(), n.drain.Left() },
 		Backends: func() map[string]bool { return n.readiness.Report().Up() },
 		Load:     func() []admission.Limit { return n.admission.Limits() },

@@ -94,6 +94,22 @@ func TestOperatorSeesIt(t *testing.T) {
 	}
 }
 
+// An operator sees when the node's certificate expires, and nothing of the kind where it has none.
+func TestOperatorSeesTheCertificate(t *testing.T) {
+	c := newCluster(t, 1)
+	cfg := c.config(0)
+	cfg.Public.PlainHTTP, cfg.Public.CertFile = false, certificate(t)
+	cfg.Public.KeyFile = cfg.Public.CertFile // holds both
+	const name = "weever_certificate_expiry_timestamp_seconds"
+	n := start(t, cfg)
+	if got, want := series(t, n, name), n.tls.Ends().Unix(); got != float64(want) || want < time.Now().Unix() {
+		t.Errorf("%s is %v, want %d", name, got, want)
+	}
+	if got := series(t, start(t, c.config(1)), name); got != 0 {
+		t.Errorf("%s is %v without a certificate", name, got)
+	}
+}
+
 // A viewer who came before everybody waited for people, not for the node.
 func TestWaitingForPeopleIsNotMeasured(t *testing.T) {
 	n := startNodes(t, 1)[0]

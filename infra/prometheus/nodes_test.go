@@ -25,7 +25,7 @@ const adminToken = "only-for-tests"
 
 // cluster is two nodes with people at both: publishers at the first, viewers at both.
 type cluster struct {
-	dir         string // with the file admin-token
+	dir         string // with the files admin-token and tls/cert.pem
 	consul      string // host:port
 	privatePort string
 	nodes       []*mediaNode
@@ -68,6 +68,12 @@ func startCluster(t testing.TB) *cluster {
 	t.Helper()
 	c := &cluster{dir: t.TempDir(), consul: strings.TrimPrefix(testkit.Consul(t), "http://"), privatePort: proc.FreePort(t, "127.0.0.1")}
 	planted.Write(t, filepath.Join(c.dir, "admin-token"), adminToken)
+	for _, folder := range []string{"admin", "tls"} {
+		if err := os.Mkdir(filepath.Join(c.dir, folder), 0o755); err != nil { //nolint:gosec // the test's own
+			t.Fatal(err)
+		}
+	}
+	tool.Call{}.Run(t, "go", "run", "weever/infra/compose/helper", "secrets", c.dir, "127.0.0.1", "127.0.0.2")
 	redis, nats := testkit.Redis(t), testkit.NATS(t)
 	for i, host := range []string{"127.0.0.1", "127.0.0.2"} {
 		c.nodes = append(c.nodes, c.start(t, fmt.Sprintf("node-%d", i+1), host, "--redis="+redis, "--nats="+nats))
@@ -89,8 +95,9 @@ func (c *cluster) start(t testing.TB, id, host string, flags ...string) *mediaNo
 	t.Helper()
 	n := &mediaNode{Process: proc.New(t, id), private: "http://" + host + ":" + c.privatePort}
 	t.Cleanup(n.Stop)
+	cert := filepath.Join(c.dir, "tls", "cert.pem")
 	cmd := exec.Command(n.Path(t), append([]string{
-		"--node-id=" + id, "--plain-http", "--host=" + host, "--port=0", "--private-host=" + host, "--private-port=" + c.privatePort,
+		"--node-id=" + id, "--cert-file=" + cert, "--key-file=" + cert + ".key", "--host=" + host, "--port=0", "--private-host=" + host, "--private-port=" + c.privatePort,
 		"--admin-token-file=" + filepath.Join(c.dir, "admin-token"), "--udp-port=0", "--interfaces=lo", "--no-auth", "--rate-limit=off",
 		"--consul=" + c.consul, "--max-egress-mbps=10000", "--max-cpu=100",
 	}, flags...)...)
@@ -108,7 +115,7 @@ func (c *cluster) start(t testing.TB, id, host string, flags ...string) *mediaNo
 // people come to a node and stay until the test ends.
 func (c *cluster) people(t testing.TB, n *mediaNode, flags ...string) {
 	t.Helper()
-	cmd := exec.Command(n.Path(t), append([]string{"load", "--url=" + n.public, "--room=tea", "--traffic=browser", "--duration=10m"}, flags...)...)
+	cmd := exec.Command(n.Path(t), append([]string{"load", "--insecure", "--url=" + n.public, "--room=tea", "--traffic=browser", "--duration=10m"}, flags...)...)
 	cmd.SysProcAttr = proc.DieWithParent()
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -128,7 +135,7 @@ func (c *cluster) comeAndGo(t testing.TB) (stop func()) {
 	go func() {
 		defer close(over)
 		for i := 0; ctx.Err() == nil; i++ {
-			cmd := exec.CommandContext(ctx, bin, "load", "--url="+c.nodes[i%2].public, "--room=short", "--pubs=1", "--subs=1", "--duration=1s")
+			cmd := exec.CommandContext(ctx, bin, "load", "--insecure", "--url="+c.nodes[i%2].public, "--room=short", "--pubs=1", "--subs=1", "--duration=1s")
 			cmd.SysProcAttr = proc.DieWithParent()
 			if out, err := cmd.CombinedOutput(); err != nil && ctx.Err() == nil {
 				t.Errorf("people who come and go: %v\n%s", err, out)

@@ -29,6 +29,12 @@ func clusterFamilies() []family {
 			out(number(r.load.CPU.Full), "cpu")
 		}),
 
+		gauge("certificate_expiry_timestamp_seconds", "When the certificate of the public API expires, in Unix time. Not here without --cert-file.", nil,
+			func(r *reading, out emit) {
+				if !r.cert.IsZero() {
+					out(float64(r.cert.Unix()))
+				}
+			}),
 		gauge("lease_age_seconds", "Time since Redis last confirmed this node's lease, which holds 10 s. Not here before the first time.", nil,
 			func(r *reading, out emit) {
 				if r.lease.held {

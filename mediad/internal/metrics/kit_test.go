@@ -82,6 +82,7 @@ func start(t testing.TB, instance, natsURL, redisURL string) *node {
 		},
 		LeaseAge: func() (time.Duration, bool) { return 1500 * time.Millisecond, true },
 		Ready:    func() bool { return true },
+		Cert:     func() time.Time { return time.Unix(1_800_000_000, 0) },
 		Drain:    func() (bool, int) { return true, 3 },
 		Backends: func() map[string]bool { return map[string]bool{"redis": true, "nats": false} },
 		Load: func() []admission.Limit {

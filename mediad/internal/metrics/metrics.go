@@ -51,6 +51,7 @@ type Config struct {
 	Fence    func() (open bool, st fence.Stats)
 	LeaseAge func() (age time.Duration, held bool) // held: it was refreshed at least once
 	Ready    func() bool
+	Cert     func() (ends time.Time) // zero: there is none, or nobody is to renew it
 	Drain    func() (on bool, left int)
 	Backends func() map[string]bool // which are there; the names are few and fixed
 	Load     func() []admission.Limit
@@ -146,6 +147,7 @@ type reading struct {
 		on   bool
 		left int
 	}
+	cert time.Time // when it expires
 }
 
 func (c *collector) read() *reading {
@@ -154,7 +156,7 @@ func (c *collector) read() *reading {
 		version: cfg.Version, goVersion: runtime.Version(),
 		sessions: ask(cfg.Sessions), relay: ask(cfg.Relay), udp: ask(cfg.UDP), talk: ask(cfg.Talk), calls: ask(cfg.Calls),
 		events: ask(cfg.Events), rooms: ask(cfg.Rooms), redis: ask(cfg.Redis), reaper: ask(cfg.Reaper),
-		backends: ask(cfg.Backends), load: limitsOf(ask(cfg.Load)), ready: ask(cfg.Ready), nats: map[string]nats.Statistics{},
+		backends: ask(cfg.Backends), load: limitsOf(ask(cfg.Load)), ready: ask(cfg.Ready), cert: ask(cfg.Cert), nats: map[string]nats.Statistics{},
 	}
 	for name, stats := range cfg.NATS {
 		r.nats[name] = stats()

@@ -125,7 +125,7 @@ func TestTheRest(t *testing.T) {
 		"weever_viewer_link_reports_total{read}": 90, "weever_viewer_link_reports_total{malformed}": 2, "weever_viewer_link_reports_total{repeated}": 3,
 		"weever_join_answer_seconds{pub}": 1, "weever_join_connected_seconds{pub}": 1, "weever_join_answer_seconds{sub}": 1,
 		"weever_join_connected_seconds{sub}": 0, "weever_backend_probe_seconds{redis}": 1, "weever_backend_probe_seconds{nats}": 0,
-		"weever_nodes{eu?,v1}": 2, "weever_nodes_reaped_total{}": 1, "weever_lease_age_seconds{}": 1.5, "weever_ready{}": 1,
+		"weever_nodes{eu?,v1}": 2, "weever_nodes_reaped_total{}": 1, "weever_lease_age_seconds{}": 1.5, "weever_certificate_expiry_timestamp_seconds{}": 1.8e9, "weever_ready{}": 1,
 		"weever_draining{}": 1, "weever_drain_sessions_left{}": 3, "weever_backend_up{redis}": 1, "weever_backend_up{nats}": 0,
 		"weever_sessions_limit{}": 10, "weever_egress_bytes_per_second{}": 2e6, "weever_egress_limit_bytes_per_second{}": 1e6,
 		"weever_full{egress}": 1, "weever_full{sessions}": 0, "weever_cpu_used_ratio{}": 0, "weever_fence_open{}": 0,

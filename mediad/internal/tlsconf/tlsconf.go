@@ -96,9 +96,12 @@ func (r *Reloader) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error
 	return r.current.Load(), nil
 }
 
+// Ends is when the certificate in force expires.
+func (r *Reloader) Ends() time.Time { return r.current.Load().Leaf.NotAfter }
+
 // Valid is nil until the certificate in force expires; then it says since when clients refuse it. It never waits.
 func (r *Reloader) Valid(context.Context) error {
-	if until := r.current.Load().Leaf.NotAfter; time.Now().After(until) {
+	if until := r.Ends(); time.Now().After(until) {
 		return fmt.Errorf("tlsconf: %s has expired at %v", r.conf.CertFile, until)
 	}
 	return nil

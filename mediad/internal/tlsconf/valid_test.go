@@ -20,8 +20,8 @@ func TestValidUntilItExpires(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := r.Valid(t.Context()); err != nil {
-			t.Error(err)
+		if err := r.Valid(t.Context()); err != nil || !r.Ends().Equal(leaf.NotAfter) {
+			t.Errorf("%v, until %v instead of %v", err, r.Ends(), leaf.NotAfter)
 		}
 		<-time.After(time.Until(leaf.NotAfter) + time.Second)
 		if err := r.Valid(t.Context()); err == nil || !strings.Contains(err.Error(), "cert.pem has expired") {
