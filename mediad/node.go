@@ -32,6 +32,7 @@ import (
 	"weever/mediad/internal/relay"
 	"weever/mediad/internal/roster"
 	"weever/mediad/internal/session"
+	"weever/mediad/internal/supervisor"
 	"weever/mediad/internal/talk"
 	"weever/mediad/internal/tlsconf"
 	"weever/mediad/internal/udpio"
@@ -179,6 +180,9 @@ func (n *node) Run(ctx context.Context) error {
 	} {
 		g.Go(func() error { return quiet(part(gctx)) })
 	}
+	g.Go(func() error {
+		return supervisor.Run(gctx, supervisor.Config{URL: n.PrivateURL() + "/metrics", Token: n.cfg.Private.AdminToken.Value(), Log: n.log})
+	})
 	if n.jwt != nil {
 		g.Go(func() error { return quiet(n.jwt.Run(gctx)) })
 	}

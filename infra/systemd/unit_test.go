@@ -83,6 +83,9 @@ func TestUnit(t *testing.T) {
 	tool.Checked(t, judge, version, "security: exposure of the unit at most "+exposure+" of 100")
 
 	u := readUnit(t, unitFile)
+	if u.one(t, "Type") != "notify" || u.one(t, "WatchdogSec") != "60" || len(u["NotifyAccess"]) > 0 {
+		t.Error("a node that hangs is not started again")
+	}
 	if u.one(t, "Restart") != "on-failure" || len(u["RestartPreventExitStatus"]) > 0 {
 		t.Error("it is not started again after a crash, of which Go's exit code is 2")
 	}

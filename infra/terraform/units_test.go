@@ -71,7 +71,7 @@ func TestUnitsAreWhatSystemdKnows(t *testing.T) {
 	for _, m := range []struct{ old, new, says string }{
 		{"LoadCredential=", "LoadCredentials=", "'LoadCredentials' in section"},
 		{"RestartSec=1", "RestartSec=soon", "Failed to parse"},
-		{"Type=exec", "Type=exact", "Failed to parse service type"},
+		{"Type=notify", "Type=notifies", "Failed to parse service type"},
 		{"ExecStart=/bin/true", "ExecStart=/no/such/program", "/no/such/program"},
 	} {
 		if said := verify(t, func(s string) string { return strings.Replace(s, m.old, m.new, 1) }); !strings.Contains(said, m.says) {

@@ -178,7 +178,10 @@ func (s *Subscriber) AwaitMedia(ctx context.Context) error {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("no packet of any of %d tracks: %w", len(s.rx.All()), context.Cause(ctx))
+			if n := len(s.rx.All()); n > 0 {
+				return fmt.Errorf("no packet of any of %d tracks: %w", n, context.Cause(ctx))
+			}
+			return fmt.Errorf("there was nobody to watch: %w", context.Cause(ctx))
 		}
 	}
 	return nil
