@@ -45,7 +45,7 @@ func open(rawURL string) (redis.UniversalClient, error) {
 			return nil, urlFault(u, err)
 		}
 		o.ContextTimeoutEnabled, o.DisableIdentity, o.DialerRetries = true, true, 1
-		o.ReadBufferSize, o.WriteBufferSize, o.PipelineReadBufferSize, o.PipelineWriteBufferSize = connBuffer, connBuffer, connBuffer, connBuffer
+		buffers(&o.ReadBufferSize, &o.WriteBufferSize, &o.PipelineReadBufferSize, &o.PipelineWriteBufferSize)
 		limits(&o.DialTimeout, &o.ReadTimeout, &o.WriteTimeout, &o.MaxRetries)
 		return redis.NewFailoverClient(o), nil
 	case q.Has("addr"):
@@ -55,7 +55,7 @@ func open(rawURL string) (redis.UniversalClient, error) {
 		}
 		o.ContextTimeoutEnabled, o.DisableIdentity, o.DialerRetries = true, true, 1
 		o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-		o.ReadBufferSize, o.WriteBufferSize, o.PipelineReadBufferSize, o.PipelineWriteBufferSize = connBuffer, connBuffer, connBuffer, connBuffer
+		buffers(&o.ReadBufferSize, &o.WriteBufferSize, &o.PipelineReadBufferSize, &o.PipelineWriteBufferSize)
 		limits(&o.DialTimeout, &o.ReadTimeout, &o.WriteTimeout, &o.MaxRetries)
 		return redis.NewClusterClient(o), nil
 	default:
@@ -65,7 +65,7 @@ func open(rawURL string) (redis.UniversalClient, error) {
 		}
 		o.ContextTimeoutEnabled, o.DisableIdentity, o.DialerRetries = true, true, 1
 		o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-		o.ReadBufferSize, o.WriteBufferSize, o.PipelineReadBufferSize, o.PipelineWriteBufferSize = connBuffer, connBuffer, connBuffer, connBuffer
+		buffers(&o.ReadBufferSize, &o.WriteBufferSize, &o.PipelineReadBufferSize, &o.PipelineWriteBufferSize)
 		limits(&o.DialTimeout, &o.ReadTimeout, &o.WriteTimeout, &o.MaxRetries)
 		return redis.NewClient(o), nil
 	}
@@ -77,6 +77,13 @@ func limits(dial, read, write *time.Duration, retries *int) {
 	*dial = cmp.Or(*dial, dialTimeout)
 	*read, *write = cmp.Or(*read, AnswerTime), cmp.Or(*write, AnswerTime)
 	*retries = cmp.Or(*retries, 1)
+}
+
+// buffers likewise.
+func buffers(sizes ...*int) {
+	for _, size := range sizes {
+		*size = cmp.Or(*size, connBuffer)
+	}
 }
 
 // urlFault passes on what the library says about the URL when no part of a password can be in it: a password with an

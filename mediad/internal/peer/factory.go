@@ -198,7 +198,25 @@ func (f *Factory) opens(c *Conn, past session, tap *dtlskeys.Tap) {
 			past.Close()
 		}
 	})
-	dtlsTransport.ICETransport().OnSelectedCandidatePairChange(func(*webrtc.ICECandidatePair) {
-		_ = c.WriteRTCP([]rtcp.Packet{&rtcp.ReceiverReport{}}) // an empty one, for udpio.Path to see where it goes
-	})
+	dtlsTransport.ICETransport().OnSelectedCandidatePairChange(func(*webrtc.ICECandidatePair) { c.point(pointings) })
+}
+
+// How udpio.Path is shown where pion finds the peer: as often as this, as long as pion cannot send yet, and then once more, for somebody may
+// have been in the middle of writing to where the peer was before.
+const (
+	pointAgain = 200 * time.Millisecond
+	pointings  = 2
+)
+
+// point has pion send an empty report, which is to be seen.
+func (c *Conn) point(times int) {
+	if c.ConnectionState() == webrtc.PeerConnectionStateClosed {
+		return
+	}
+	if c.WriteRTCP([]rtcp.Packet{&rtcp.ReceiverReport{}}) == nil {
+		times--
+	}
+	if times > 0 {
+		time.AfterFunc(pointAgain, func() { c.point(times) })
+	}
 }

@@ -32,7 +32,7 @@ const freshAfter = 500 * time.Millisecond
 type Config struct {
 	Kind webrtc.RTPCodecType // audio or video
 
-	// WriteRTCP sends to the viewer where Out does not: PeerConnection.WriteRTCP. It must not block. May be nil: no sender reports then.
+	// WriteRTCP sends to the viewer where Out does not: PeerConnection.WriteRTCP. It must not block. May be nil where there is an Out.
 	WriteRTCP func([]rtcp.Packet) error
 
 	// Out sends to the viewer what the track writes; nil: pion does, a packet at a time.

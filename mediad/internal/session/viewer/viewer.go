@@ -230,8 +230,8 @@ func (v *Viewer) Run() {
 		case m := <-said:
 			v.send(m)
 		case <-drained:
-		case now := <-turns.C:
-			turns.Reset(speakers.Wait(now))
+		case <-turns.C:
+			turns.Reset(speakers.Wait(time.Now()))
 			v.tellSpeakers()
 		case r := <-v.ICE.Restarts():
 			r.Serve(v.restartOffer)

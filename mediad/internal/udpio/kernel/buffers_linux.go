@@ -17,9 +17,9 @@ type meminfo struct {
 // SetBuffers asks for so many bytes in each direction and returns what was granted. Who may administer the network gets what he asks for,
 // others at most net.core.rmem_max and wmem_max.
 func (s *Socket) SetBuffers(size int) (receive, send int) {
-	_ = s.port.control.Control(func(fd uintptr) {
-		receive = setBuffer(int(fd), size, unix.SO_RCVBUFFORCE, unix.SO_RCVBUF) //nolint:gosec // a descriptor
-		send = setBuffer(int(fd), size, unix.SO_SNDBUFFORCE, unix.SO_SNDBUF)    //nolint:gosec // a descriptor
+	s.port.with(func(fd int) {
+		receive = setBuffer(fd, size, unix.SO_RCVBUFFORCE, unix.SO_RCVBUF)
+		send = setBuffer(fd, size, unix.SO_SNDBUFFORCE, unix.SO_SNDBUF)
 	})
 	return receive, send
 }
@@ -35,9 +35,9 @@ func setBuffer(fd, size, force, ask int) int {
 // Overflows is how many packets arrived and found no room, because they were not read soon enough.
 func (s *Socket) Overflows() uint64 {
 	var info meminfo
-	_ = s.port.control.Control(func(fd uintptr) {
+	s.port.with(func(fd int) {
 		size := uint32(unsafe.Sizeof(info))
-		_, _, _ = unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.SOL_SOCKET, unix.SO_MEMINFO, uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
+		_, _, _ = unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_MEMINFO, uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
 	})
 	return uint64(info.drops)
 }

@@ -75,13 +75,11 @@ func TestOverflows(t *testing.T) {
 // An error that the network reports, here that nobody has the port, comes out of a read; the next reads go on.
 func TestNetworkErrors(t *testing.T) {
 	s, c := open(t, loopback()), newClient(t, loopback())
-	if err := s.port.control.Control(func(fd uintptr) {
-		if err := unix.SetsockoptInt(int(fd), unix.SOL_IP, unix.IP_RECVERR, 1); err != nil { // as if that were the default
+	s.port.with(func(fd int) {
+		if err := unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_RECVERR, 1); err != nil { // as if that were the default
 			t.Error(err)
 		}
-	}); err != nil {
-		t.Fatal(err)
-	}
+	})
 	in := receive(t, s)
 	closed := newClient(t, loopback())
 	_ = closed.Close()

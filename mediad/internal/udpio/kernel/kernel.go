@@ -23,12 +23,12 @@ const (
 
 // Socket is a UDP socket on one address. Package udpio opens it and closes it; one goroutine reads it, any may write.
 type Socket struct {
-	port    port
-	local   netip.AddrPort
-	cuts    bool      // the kernel cuts messages into packets
-	letters sync.Pool // of post
-	closed  chan struct{}
-	close   func() error // once
+	port   *port
+	local  netip.AddrPort
+	cuts   bool      // the kernel cuts messages into packets
+	names  sync.Pool // of *sockaddr, of post
+	closed chan struct{}
+	close  func() error // once
 
 	in  counters
 	_   [64]byte // the reader's and the writers' counters on cache lines of their own
@@ -54,7 +54,7 @@ func Listen(addr netip.AddrPort) (*Socket, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Socket{port: p, local: unmap(local), letters: sync.Pool{New: newLetter}, closed: make(chan struct{})}
+	s := &Socket{port: p, local: unmap(local), names: sync.Pool{New: func() any { return &sockaddr{} }}, closed: make(chan struct{})}
 	s.close = sync.OnceValue(func() error {
 		close(s.closed)
 		return s.port.shut()
@@ -67,10 +67,10 @@ func Listen(addr netip.AddrPort) (*Socket, error) {
 // Local is the socket's address.
 func (s *Socket) Local() netip.AddrPort { return s.local }
 
-// Poll has Receive look at once whether something has arrived. Any goroutine may call it; it costs about a microsecond.
+// Poll has Receive look at once whether something has arrived. Any goroutine may call it; it costs less than a microsecond.
 func (s *Socket) Poll() { s.port.rouse() }
 
-// Close ends Receive and all that wait for room to write. Twice does no harm.
+// Close ends Receive and all that wait for room to write; when it returns the port is free. Twice does no harm.
 func (s *Socket) Close() error { return s.close() }
 
 // WriteTo sends one packet at once. It blocks while the kernel has no room.
@@ -110,7 +110,10 @@ type Packet struct {
 // Receive reads until the socket is closed, which is when it returns. take gets what has arrived; that is borrowed until it returns.
 // Errors of reading are counted and end nothing.
 func (s *Socket) Receive(take func(packets []Packet)) error {
-	r := newReceiver(s, take)
+	return s.read(newReceiver(s, take))
+}
+
+func (s *Socket) read(r *receiver) error {
 	pause := minPause
 	for {
 		before := s.in.calls.Load()

@@ -12,20 +12,19 @@ import (
 
 type port struct{ *net.UDPConn }
 
-func openPort(addr netip.AddrPort) (p port, local netip.AddrPort, err error) {
+func openPort(addr netip.AddrPort) (p *port, local netip.AddrPort, err error) {
+	p = &port{}
 	if p.UDPConn, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(addr)); err != nil {
-		return p, local, err //nolint:wrapcheck // for whoever knows what the address is for
+		return nil, local, err //nolint:wrapcheck // for whoever knows what the address is for
 	}
 	return p, p.LocalAddr().(*net.UDPAddr).AddrPort(), nil //nolint:forcetypeassert // a UDPConn's address is one
 }
 
-func (p port) shut() error { return p.Close() } //nolint:wrapcheck // the socket's own
+func (p *port) shut() error { return p.Close() } //nolint:wrapcheck // the socket's own
 
 // rouse has who reads come back with os.ErrDeadlineExceeded, and everybody from now on until settle.
-func (p port) rouse()  { _ = p.SetReadDeadline(time.Unix(1, 0)) }
-func (p port) settle() { _ = p.SetReadDeadline(time.Time{}) }
-
-func newLetter() any { return nil }
+func (p *port) rouse()  { _ = p.SetReadDeadline(time.Unix(1, 0)) }
+func (p *port) settle() { _ = p.SetReadDeadline(time.Time{}) }
 
 // post sends one packet.
 func (s *Socket) post(packet []byte, to netip.AddrPort) error {

@@ -6,7 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"runtime"
+	"sync"
 	"syscall"
 	"time"
 	"unsafe"
@@ -14,38 +14,39 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// roomCheck is how often somebody who waits for room looks whether the socket has been closed.
+// roomCheck is how often somebody who waits for room looks whether the socket is being closed.
 const roomCheck = 20 * time.Millisecond
 
 // port is the socket.
 //
 // Go's poller would watch it for room to write, too: each packet that a device has taken wakes the process, and there is nothing to do. So
-// the poller does not know the socket, which counts as blocking — every call says MSG_DONTWAIT — but an epoll instance that looks for
-// packets alone (epoll(7): one may watch another).
+// the poller does not know the socket but an epoll instance that looks for packets alone (epoll(7): one may watch another).
 type port struct {
-	socket  *os.File
-	control syscall.RawConn // of socket
 	arrival *os.File        // the epoll instance
-	arrived syscall.RawConn // of arrival
+	arrived syscall.RawConn // the same
+
+	waiting sync.Mutex // held by the one who asks the kernel for room: each that does keeps a thread
+
+	mu sync.RWMutex // held for reading while the descriptor is in use, for a system call at a time
+	fd int          // -1: shut
 }
 
 // openPort opens a socket on one address, whose port may be 0, and says which it got.
-func openPort(addr netip.AddrPort) (p port, local netip.AddrPort, err error) {
+func openPort(addr netip.AddrPort) (p *port, local netip.AddrPort, err error) {
 	conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(addr))
 	if err != nil {
-		return p, local, err //nolint:wrapcheck // for whoever knows what the address is for
+		return nil, local, err //nolint:wrapcheck // for whoever knows what the address is for
 	}
 	local = conn.LocalAddr().(*net.UDPAddr).AddrPort() //nolint:forcetypeassert // a UDPConn's address is one
 	fd, err := duplicate(conn)
 	_ = conn.Close() // the duplicate lives on, and the poller has let go
 	if err != nil {
-		return p, local, fmt.Errorf("a socket of our own: %w", err)
+		return nil, local, fmt.Errorf("a socket of our own: %w", err)
 	}
-	nonblock := unix.SetNonblock(fd, false)
-	p.socket = os.NewFile(uintptr(fd), "udp") //nolint:gosec // a descriptor
-	if err := errors.Join(nonblock, p.watch(fd)); err != nil {
-		_ = p.socket.Close()
-		return p, local, err
+	p = &port{fd: fd}
+	if err := p.watch(); err != nil {
+		_ = unix.Close(fd)
+		return nil, local, err
 	}
 	return p, local, nil
 }
@@ -62,61 +63,72 @@ func duplicate(conn *net.UDPConn) (fd int, err error) {
 }
 
 // watch makes the epoll instance.
-func (p *port) watch(fd int) (err error) {
-	if p.control, err = p.socket.SyscallConn(); err != nil {
-		return err //nolint:wrapcheck // says enough
-	}
+func (p *port) watch() (err error) {
 	ep, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return fmt.Errorf("epoll_create: %w", err)
 	}
-	arrivals := unix.EpollEvent{Events: unix.EPOLLIN}
-	if err := errors.Join(unix.EpollCtl(ep, unix.EPOLL_CTL_ADD, fd, &arrivals), unix.SetNonblock(ep, true)); err != nil {
+	packets := unix.EpollEvent{Events: unix.EPOLLIN}
+	if err := errors.Join(unix.EpollCtl(ep, unix.EPOLL_CTL_ADD, p.fd, &packets), unix.SetNonblock(ep, true)); err != nil {
 		_ = unix.Close(ep)
 		return fmt.Errorf("epoll_ctl: %w", err)
 	}
 	p.arrival = os.NewFile(uintptr(ep), "arrivals") //nolint:gosec // a descriptor
-	if p.arrived, err = p.arrival.SyscallConn(); err != nil {
+	p.arrived, err = p.arrival.SyscallConn()
+	if err = errors.Join(err, p.arrival.SetReadDeadline(time.Time{})); err != nil { // fails where the poller has not taken it
 		_ = p.arrival.Close()
+		return fmt.Errorf("the poller does not watch the socket: %w", err)
 	}
-	return err //nolint:wrapcheck // says enough
+	return nil
 }
 
-// shut closes both, once; who reads is told so.
-func (p *port) shut() error { return errors.Join(p.arrival.Close(), p.socket.Close()) }
+// shut closes it, once, when all system calls have returned; who reads is told so.
+func (p *port) shut() error {
+	err := p.arrival.Close()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	err = errors.Join(err, unix.Close(p.fd))
+	p.fd = -1
+	return err
+}
+
+// hold gives the descriptor for a system call, after which it has to be released; false: it is shut.
+func (p *port) hold() (fd uintptr, ok bool) {
+	p.mu.RLock()
+	if p.fd < 0 {
+		p.mu.RUnlock()
+		return 0, false
+	}
+	return uintptr(p.fd), true //nolint:gosec // a descriptor
+}
+
+func (p *port) release() { p.mu.RUnlock() }
+
+// with calls f with the descriptor, unless it is shut.
+func (p *port) with(f func(fd int)) {
+	if fd, ok := p.hold(); ok {
+		defer p.release()
+		f(int(fd)) //nolint:gosec // a descriptor
+	}
+}
 
 // rouse has who waits for arrivals come back with os.ErrDeadlineExceeded, and everybody from now on until settle.
 func (p *port) rouse()  { _ = p.arrival.SetReadDeadline(time.Unix(1, 0)) }
 func (p *port) settle() { _ = p.arrival.SetReadDeadline(time.Time{}) }
 
-// room waits until the kernel may have room again. It fails when the port has been shut.
+// room waits until the kernel may have room again. It fails when the socket has been closed.
 func (s *Socket) room() error {
-	err := s.port.control.Control(func(fd uintptr) {
-		_, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, int(roomCheck.Milliseconds())) //nolint:gosec // a descriptor
-	})
+	s.port.waiting.Lock()
+	defer s.port.waiting.Unlock()
 	select {
 	case <-s.closed:
 		return net.ErrClosed
 	default:
-		return err //nolint:wrapcheck // closed
 	}
-}
-
-// letter is one packet that leaves by itself.
-type letter struct {
-	packet []byte
-	to     sockaddr
-	errno  syscall.Errno
-	send   func(fd uintptr) // kept: a closure made per packet would be an allocation
-}
-
-func newLetter() any {
-	l := &letter{}
-	l.send = func(fd uintptr) {
-		_, _, l.errno = unix.RawSyscall6(unix.SYS_SENDTO, fd, uintptr(unsafe.Pointer(unsafe.SliceData(l.packet))), uintptr(len(l.packet)), unix.MSG_DONTWAIT,
-			uintptr(unsafe.Pointer(&l.to.raw[0])), uintptr(l.to.len))
-	}
-	return l
+	s.port.with(func(fd int) {
+		_, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, int(roomCheck.Milliseconds())) //nolint:gosec // a descriptor
+	})
+	return nil
 }
 
 // post sends one packet; see Socket.WriteTo. As in sendmmsg, the scheduler is not told.
@@ -124,17 +136,18 @@ func (s *Socket) post(packet []byte, to netip.AddrPort) error {
 	if to.Addr().Is6() != s.local.Addr().Is6() {
 		return unix.EAFNOSUPPORT
 	}
-	l := s.letters.Get().(*letter) //nolint:forcetypeassert // nothing else is put there
-	defer s.letters.Put(l)
-	l.packet = packet
-	l.to.set(to, s.local.Addr().Is6())
-	defer func() { l.packet = nil }()
+	name := s.names.Get().(*sockaddr) //nolint:forcetypeassert // nothing else is put there
+	defer s.names.Put(name)
+	name.set(to, s.local.Addr().Is6())
 	for {
-		if err := s.port.control.Control(l.send); err != nil {
+		fd, ok := s.port.hold()
+		if !ok {
 			return net.ErrClosed
 		}
-		runtime.KeepAlive(packet)
-		switch l.errno {
+		_, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, fd, uintptr(unsafe.Pointer(unsafe.SliceData(packet))), uintptr(len(packet)), unix.MSG_DONTWAIT,
+			uintptr(unsafe.Pointer(&name.raw[0])), uintptr(name.len))
+		s.port.release()
+		switch errno {
 		case 0:
 			return nil
 		case unix.EINTR:
@@ -143,7 +156,7 @@ func (s *Socket) post(packet []byte, to netip.AddrPort) error {
 				return err
 			}
 		default:
-			return l.errno
+			return errno
 		}
 	}
 }

@@ -4,33 +4,45 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"weever/shared/eventually"
 )
 
-// Who reads is woken by what arrives, not by what has left: a node that sends a thousand packets for each that it gets must not look after
-// each of them.
+// What watches the socket is told of what arrives, not of what has left: a node that sends a thousand packets for each that it gets must not be
+// woken by each of them. An epoll instance is told here what Go's poller would be.
 func TestWokenByArrivalsAlone(t *testing.T) {
 	s, c := open(t, loopback()), newClient(t, loopback())
-	var looks, packets atomic.Int64
-	r := newReceiver(s, func(p []Packet) { packets.Add(int64(len(p))) })
-	r.read = func(fd uintptr) {
-		looks.Add(1)
-		r.drain(fd)
+	poller, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
 	}
-	done := make(chan struct{})
-	go func() {
-		_ = r.run() // until the socket is closed
-		close(done)
-	}()
-	eventually.True(t, 10*time.Second, "the first look", func() bool { return looks.Load() == 1 })
+	defer func() { _ = unix.Close(poller) }()
+	if err := s.port.arrived.Control(func(fd uintptr) {
+		all := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET&(1<<32-1)}
+		err = unix.EpollCtl(poller, unix.EPOLL_CTL_ADD, int(fd), &all)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := func(patience time.Duration) bool {
+		var events [1]unix.EpollEvent
+		n, err := unix.EpollWait(poller, events[:], int(patience.Milliseconds()))
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			t.Fatal(err)
+		}
+		return n > 0
+	}
 	b, d := NewBatch(), NewDestination(s, c.addr)
-	const n = 200
-	for i := range n {
+	for i := range 200 {
 		add(b, d, 1000, 0, i)
 		b.Flush()
 		if _, err := s.WriteTo(filled(10, 0, i), c.addr); err != nil {
@@ -38,48 +50,114 @@ func TestWokenByArrivalsAlone(t *testing.T) {
 		}
 		c.expect(t, s, filled(1000, 0, i))
 		c.expect(t, s, filled(10, 0, i))
+		if told(0) {
+			t.Fatal("told of a packet that has left")
+		}
 	}
-	if _, err := c.WriteToUDPAddrPort([]byte{1}, s.Local()); err != nil {
-		t.Fatal(err)
+	for range 3 { // each anew, though nobody has read the one before
+		if _, err := c.WriteToUDPAddrPort([]byte{1}, s.Local()); err != nil {
+			t.Fatal(err)
+		}
+		if !told(10 * time.Second) {
+			t.Fatal("not told of a packet that has arrived")
+		}
 	}
-	eventually.True(t, 10*time.Second, "the packet", func() bool { return packets.Load() == 1 })
-	if l := looks.Load(); l > 3 {
-		t.Errorf("%d looks for one packet, while %d left", l, 2*n)
+}
+
+// Who waits for packets looks when it is told to.
+func TestPollMakesItLook(t *testing.T) {
+	s := open(t, loopback())
+	var looks atomic.Int64
+	r := newReceiver(s, func([]Packet) {})
+	look := r.look
+	r.look = func(fd uintptr) bool {
+		looks.Add(1)
+		return look(fd)
+	}
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		if err := s.read(r); !errors.Is(err, net.ErrClosed) {
+			t.Error(err)
+		}
+	}()
+	for n := int64(1); n < 20; n++ {
+		eventually.True(t, 10*time.Second, "a look", func() bool { return looks.Load() >= n })
+		s.Poll()
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	<-done
+	<-over
 }
 
-// A packet that leaves by itself waits for room as a batch does, and is released when the socket is closed.
+// Packets that leave by themselves wait for room as a batch does, without a thread for each, and are released when the socket is closed, which
+// frees the port.
 func TestLetterWaits(t *testing.T) {
 	apart(t, func(t *testing.T) {
 		run(t, "tc qdisc add dev lo root tbf rate 1kbit burst 2kb limit 16mb")
 		s, c := open(t, loopback()), newClient(t, loopback())
 		s.SetBuffers(5_000)
-		done := make(chan error)
-		go func() {
-			for {
-				if _, err := s.WriteTo(make([]byte, 1200), c.addr); err != nil {
-					done <- err
-					return
+		const writers = 100
+		done, before := make(chan error, writers), threads(t)
+		for range writers {
+			go func() {
+				var err error
+				for err == nil {
+					_, err = s.WriteTo(make([]byte, 1200), c.addr)
 				}
-			}
-		}()
-		sent := uint64(0)
+				done <- err
+			}()
+		}
 		eventually.True(t, 10*time.Second, "no more room", func() bool {
-			before := sent
-			sent = s.Out().Packets
-			return sent > 0 && sent == before
+			if s.port.waiting.TryLock() {
+				s.port.waiting.Unlock()
+				return false
+			}
+			return true
 		})
+		used := cpu(t)
+		<-time.After(200 * time.Millisecond)
+		if used = cpu(t) - used; used > 100*time.Millisecond {
+			t.Errorf("%d goroutines that wait for room use the processor for %v of 200 ms", writers, used)
+		}
+		if n := threads(t) - before; n > 20 {
+			t.Errorf("%d goroutines that wait for room take %d threads", writers, n)
+		}
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if err := <-done; !errors.Is(err, net.ErrClosed) {
-			t.Error(err)
+		again, err := Listen(s.Local()) // nobody who waited holds the port any more
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = again.Close()
+		for range writers {
+			if err := <-done; !errors.Is(err, net.ErrClosed) {
+				t.Error(err)
+			}
 		}
 	})
+}
+
+// threads is how many the process has.
+func threads(t *testing.T) int {
+	t.Helper()
+	list, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(list)
+}
+
+// cpu is the time that the process has used.
+func cpu(t *testing.T) time.Duration {
+	t.Helper()
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // An address of the other family is refused; it does not reach the kernel, which would take it for something else.

@@ -25,22 +25,19 @@ type receiver struct {
 	names    [maxReceived]sockaddr
 	slab     []byte
 	packets  []Packet
-	done     bool // with reading, because of err or because the socket is closed
 	err      error
 
-	read func(fd uintptr) // kept: a closure made per call would be an allocation
+	look func(uintptr) (done bool) // drain; kept, for the poller to call
 }
 
 // gather asks the kernel to join packets of one sender. Where it cannot, they come one by one.
 func (s *Socket) gather() {
-	_ = s.port.control.Control(func(fd uintptr) {
-		_ = unix.SetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_GRO, 1) //nolint:gosec // a descriptor
-	})
+	s.port.with(func(fd int) { _ = unix.SetsockoptInt(fd, unix.SOL_UDP, unix.UDP_GRO, 1) })
 }
 
 func newReceiver(s *Socket, take func([]Packet)) *receiver {
 	r := &receiver{socket: s, take: take, slab: make([]byte, maxReceived*maxGathered)}
-	r.read = r.drain
+	r.look = func(uintptr) bool { return r.drain() }
 	for i := range r.headers {
 		v, h := &r.vectors[i], &r.headers[i]
 		v.Base = &r.slab[i*maxGathered]
@@ -55,19 +52,11 @@ func newReceiver(s *Socket, take func([]Packet)) *receiver {
 
 // run reads until an error.
 func (r *receiver) run() error {
-	r.done, r.err = false, nil
-	if err := r.socket.port.arrived.Read(r.arrived); err != nil {
+	r.err = nil
+	if err := r.socket.port.arrived.Read(r.look); err != nil {
 		return err //nolint:wrapcheck // for Receive, which looks whether the socket is closed
 	}
 	return r.err
-}
-
-// arrived is called by the poller whenever there may be something.
-func (r *receiver) arrived(uintptr) (done bool) {
-	if r.socket.port.control.Control(r.read) != nil { // closed
-		return true
-	}
-	return r.done
 }
 
 // reset makes a header ready for the next call: the kernel has overwritten it.
@@ -77,20 +66,26 @@ func (r *receiver) reset(i int) {
 	h.SetControllen(len(r.controls[i]))
 }
 
-// drain reads until there is nothing. When a call brings less than it might, the queue was empty; another to be told so would be one too
-// many. As when sending, the scheduler is not told: the call never waits.
-func (r *receiver) drain(fd uintptr) {
+// drain is called by the poller whenever there may be something, and reads until there is nothing; it is done after an error. When a call
+// brings less than it might, the queue was empty; another to be told so would be one too many. As when sending, the scheduler is not told: the
+// call never waits.
+func (r *receiver) drain() (done bool) {
 	for {
+		fd, ok := r.socket.port.hold()
+		if !ok {
+			return true
+		}
 		got, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&r.headers[0])), maxReceived, unix.MSG_DONTWAIT, 0, 0)
+		r.socket.port.release()
 		switch errno {
 		case 0:
 		case unix.EAGAIN:
-			return
+			return false
 		case unix.EINTR:
 			continue
 		default:
-			r.done, r.err = true, errno
-			return
+			r.err = errno
+			return true
 		}
 		r.packets = r.packets[:0]
 		bytes := 0
@@ -102,7 +97,7 @@ func (r *receiver) drain(fd uintptr) {
 		r.socket.in.count(len(r.packets), bytes, int(got))
 		r.take(r.packets)
 		if got < maxReceived {
-			return
+			return false
 		}
 	}
 }

@@ -122,13 +122,11 @@ func TestSmallMTU(t *testing.T) {
 // and loses nothing.
 func TestCutRefused(t *testing.T) {
 	s, c := open(t, loopback()), newClient(t, loopback())
-	if err := s.port.control.Control(func(fd uintptr) {
-		if err := unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_NO_CHECK, 1); err != nil {
+	s.port.with(func(fd int) {
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_NO_CHECK, 1); err != nil {
 			t.Error(err)
 		}
-	}); err != nil {
-		t.Fatal(err)
-	}
+	})
 	b, d := NewBatch(), NewDestination(s, c.addr)
 	for i := range 8 {
 		add(b, d, 700, 0, i)
@@ -251,13 +249,11 @@ func TestCloseWhileFull(t *testing.T) {
 func TestReceiveErrors(t *testing.T) {
 	s, c := open(t, loopback()), newClient(t, loopback())
 	in := receive(t, s)
-	if err := s.port.control.Control(func(fd uintptr) {
-		if err := unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_RECVERR, 1); err != nil { // reads tell of what was refused
+	s.port.with(func(fd int) {
+		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_RECVERR, 1); err != nil { // reads tell of what was refused
 			t.Error(err)
 		}
-	}); err != nil {
-		t.Fatal(err)
-	}
+	})
 	nobody := newClient(t, loopback())
 	_ = nobody.Close()
 	for round := range 3 {

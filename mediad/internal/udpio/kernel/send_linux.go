@@ -3,6 +3,7 @@ package kernel
 import (
 	"encoding/binary"
 	"errors"
+	"net"
 	"syscall"
 	"unsafe"
 
@@ -21,17 +22,13 @@ type system struct {
 	socket *Socket
 	next   int // header to send next
 	n      int // headers
-	full   bool
 	err    error
 
-	// Kept: a closure made per call would be an allocation.
-	attempt func(fd uintptr)
-	room    func(*Socket) error // waits for it
+	room func(*Socket) error // waits for it
 }
 
 func (y *system) init() {
 	y.room = (*Socket).room
-	y.attempt = func(fd uintptr) { y.full = !y.sendmmsg(fd) }
 	for i := range y.controls {
 		c := (*unix.Cmsghdr)(unsafe.Pointer(&y.controls[i]))
 		c.Level, c.Type = unix.SOL_UDP, unix.UDP_SEGMENT
@@ -42,11 +39,11 @@ func (y *system) init() {
 // canCut reports whether the kernel knows UDP_SEGMENT.
 func (s *Socket) canCut() bool {
 	known := false
-	err := s.port.control.Control(func(fd uintptr) {
-		_, err := unix.GetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_SEGMENT) //nolint:gosec // a descriptor
+	s.port.with(func(fd int) {
+		_, err := unix.GetsockoptInt(fd, unix.SOL_UDP, unix.UDP_SEGMENT)
 		known = err == nil
 	})
-	return known && err == nil
+	return known
 }
 
 // send sends the messages of the batch that are for this socket; without wait, only while there is room. Writers do not wait for each
@@ -55,16 +52,11 @@ func (b *Batch) send(s *Socket, wait bool) {
 	y := &b.system
 	y.prepare(b, s)
 	for y.next < y.n {
-		y.full, y.err = false, nil
-		err := s.port.control.Control(y.attempt)
-		if y.full && err == nil {
-			if !wait {
-				return
-			}
-			err = y.room(s)
-		}
-		if err != nil { // closed
-			y.err = err
+		y.err = nil
+		if full := !y.sendmmsg(); full && !wait {
+			return
+		} else if full {
+			y.err = y.room(s)
 		}
 		if y.err == nil {
 			continue
@@ -118,9 +110,15 @@ func (y *system) prepare(b *Batch, s *Socket) {
 //
 // Go's scheduler is not told of the call, which never waits: it would take it for one that does, give the processor to another thread and have to
 // be asked for it again. That halved the switches between threads and took a quarter off the node's CPU time.
-func (y *system) sendmmsg(fd uintptr) (done bool) {
+func (y *system) sendmmsg() (done bool) {
 	for y.next < y.n {
+		fd, ok := y.socket.port.hold()
+		if !ok {
+			y.err = net.ErrClosed
+			return true
+		}
 		sent, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&y.headers[y.next])), uintptr(y.n-y.next), unix.MSG_DONTWAIT, 0, 0)
+		y.socket.port.release()
 		switch errno {
 		case 0:
 		case unix.EAGAIN:
