@@ -93,7 +93,7 @@ func TestPollMakesItLook(t *testing.T) {
 
 // Packets that leave by themselves wait for room as a batch does, without a thread for each, and are released when the socket is closed, which
 // frees the port.
-func TestLetterWaits(t *testing.T) {
+func TestWriteToWaits(t *testing.T) {
 	apart(t, func(t *testing.T) {
 		run(t, "tc qdisc add dev lo root tbf rate 1kbit burst 2kb limit 16mb")
 		s, c := open(t, loopback()), newClient(t, loopback())
@@ -175,7 +175,7 @@ func TestOtherFamily(t *testing.T) {
 }
 
 // Packets that leave by themselves cost no memory.
-func TestLettersDoNotAllocate(t *testing.T) {
+func TestWriteToDoesNotAllocate(t *testing.T) {
 	for name, addr := range families() {
 		s, c := open(t, addr), newClient(t, addr)
 		packet := filled(100, 0, 0)
